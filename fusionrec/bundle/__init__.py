@@ -1,0 +1,1 @@
+"""The model bundle: one directory that training writes and serving loads."""

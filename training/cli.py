@@ -1,0 +1,29 @@
+"""`fusionrec …`: one command group a file under `commands/`.
+
+Exit codes: 0 done, 1 failed, 2 bad input or usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import typer
+from rich.console import Console
+
+from fusionrec.errors import BadInputError, FusionrecError
+
+app: Final = typer.Typer(help="Recommendations for online shops: prepare data, train, evaluate, serve.", no_args_is_help=True)
+
+
+def main() -> None:
+    """Run a command; an expected error is one line on stderr."""
+    try:
+        app()
+    except FusionrecError as error:
+        where = f"{error.pointer}: " if isinstance(error, BadInputError) and error.pointer else ""
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {where}{error}", style="red", markup=False)
+        sys.exit(2 if isinstance(error, BadInputError) else 1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted; run the same command again to continue", style="yellow")
+        sys.exit(130)

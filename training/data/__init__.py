@@ -1,0 +1,1 @@
+"""Data preparation: sources → cleaning → sessions → splits → graph → features."""
