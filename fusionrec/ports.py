@@ -55,7 +55,7 @@ class Clock(Protocol):
 
 
 class UserFeatures(Protocol):
-    """Reads the online store. A missing or expired row gives its defaults; an unreachable store is named, not raised."""
+    """Reads the online store. A missing or expired row gives defaults; an unreachable store is named, not raised."""
 
     def read(self, user_id: str, deadline: Deadline) -> UserState: ...
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from operator import itemgetter
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from fusionrec.feature_spec import DAY_MS, EVENT_CODES
+from fusionrec.feature_spec import DAY_MS, EVENT_CODES, HISTORY_LENGTH
 from fusionrec.ports import Row
 
 IntArray = npt.NDArray[np.int64]
@@ -34,23 +36,31 @@ class ModelInput(NamedTuple):
 
 
 def merge_history(profile: Row, session: Row, max_length: int) -> History:
-    """Long-term history, then the live session's events that are newer; ties keep their order.
+    """Long-term history and the live session's events as one, by time; ties keep their order, the profile's first.
 
-    An event that the batch features already hold is recognised by time: a session event counts when it is later
-    than the profile's last one.
+    Batch features carry no event ids, so an event that both rows hold is recognised by item, type and time. A full
+    profile has forgotten what is older than its first event: such a session event is taken as forgotten too.
     """
-    items = list(profile["history_item_ids"])  # type: ignore[arg-type]
-    types = list(profile["history_event_types"])  # type: ignore[arg-type]
-    times = list(profile["history_sent_at"])  # type: ignore[arg-type]
-    newest = times[-1] if times else -1
-    live = zip(session["item_ids"], session["event_types"], session["sent_at"], strict=True)  # type: ignore[arg-type]
-    for item, event_type, sent_at in live:
-        if sent_at > newest:
-            items.append(item)
-            types.append(event_type)
-            times.append(sent_at)
-    keep = slice(-max_length, None)
-    return History(tuple(items[keep]), tuple(types[keep]), tuple(times[keep]))
+    known = _events(profile, "history_item_ids", "history_event_types", "history_sent_at")
+    live = _events(session, "item_ids", "event_types", "sent_at")
+    if not live:
+        events = known[-max_length:]
+    else:
+        held = Counter(known)
+        first = known[0][2] if len(known) >= HISTORY_LENGTH else -1
+        fresh = []
+        for event in live:
+            held[event] -= 1
+            if held[event] < 0 and event[2] >= first:
+                fresh.append(event)
+        events = sorted([*known, *fresh], key=itemgetter(2))[-max_length:]
+    items, types, times = zip(*events, strict=True) if events else ((), (), ())
+    return History(items, types, times)
+
+
+def _events(row: Row, items: str, types: str, times: str) -> list[tuple[str, str, int]]:
+    columns = cast(tuple[list[str], list[str], list[int]], (row[items], row[types], row[times]))
+    return list(zip(*columns, strict=True))
 
 
 def model_input(

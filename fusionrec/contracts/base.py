@@ -1,0 +1,52 @@
+"""What the wire models share: frozen, camelCase, unknown fields rejected; and the ids with their limits."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+SESSION_PREFIX: Final = "session:"  # the key of a session without a user; no user id may look like one
+
+
+class Request(BaseModel):
+    """Built from the wire only: by alias, unknown fields rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class Answer(BaseModel):
+    """Built by our code, by name; written by alias."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+
+def _no_session(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(SESSION_PREFIX):
+        raise PydanticCustomError("reserved", "'session:' is reserved; send a session as sessionId")
+    return value
+
+
+def _iso_text(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or "-" not in value:
+        raise PydanticCustomError("iso_8601", "an ISO 8601 time with its offset, such as 2026-03-01T12:00:00Z")
+    return value
+
+
+ItemId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+UserId = Annotated[str, StringConstraints(min_length=1, max_length=256), BeforeValidator(_no_session)]
+SessionId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+SentAt = Annotated[AwareDatetime, BeforeValidator(_iso_text), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+
+def state_key(user_id: str | None, session_id: str | None) -> str | None:
+    """The entity under which a caller's features are kept: its user, else its session, else none."""
+    return user_id or (SESSION_PREFIX + session_id if session_id else None)

@@ -1,0 +1,1 @@
+"""What may be shown: decided before top-k, so that a filtered slate is still full."""

@@ -1,0 +1,98 @@
+"""One ONNX Runtime session for the fused graph."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from fusionrec.bundle.manifest import Manifest
+from fusionrec.errors import BundleMismatchError, VocabularyError
+from fusionrec.transforms import ModelInput
+
+INPUTS: Final = ("history_items", "history_events", "history_age_days", "eligible")
+OUTPUTS: Final = ("items", "scores", "contributions", "base")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The best eligible items of one user, best first; K entries, fewer where fewer were eligible.
+
+    items:         int64 (K,), vocabulary indices
+    scores:        float32 (K,)
+    contributions: float32 (K, P), in the order of `parts`; base + their sum is the score
+    """
+
+    items: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    contributions: npt.NDArray[np.float32]
+    base: float
+    parts: tuple[str, ...]
+
+
+class Scorer:
+    """Runs the graph; one session serves concurrent requests."""
+
+    def __init__(self, session: Any, manifest: Manifest) -> None:
+        self._session = session
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: Path, manifest: Manifest, threads: int = 1) -> Scorer:
+        """Raises BundleMismatchError when the graph cannot be loaded or has other inputs or outputs."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Spinning threads would burn the CPU share that a function pays for between two requests.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        available = ort.get_available_providers()
+        try:
+            session = ort.InferenceSession(
+                os.fspath(path), options, providers=[name for name in wanted if name in available]
+            )
+        except Exception as error:  # onnxruntime raises a dozen unrelated types for a graph it cannot load
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise BundleMismatchError(f"{path.name} cannot be loaded ({first}); export the bundle again") from error
+        for kind, expected, found in (
+            ("inputs", INPUTS, session.get_inputs()),
+            ("outputs", OUTPUTS, session.get_outputs()),
+        ):
+            names = {node.name for node in found}
+            if names != set(expected):
+                raise BundleMismatchError(
+                    f"{path.name} has {kind} {sorted(names)}, this code needs {sorted(expected)}; export it again"
+                )
+        return cls(session, manifest)
+
+    def top(self, inputs: ModelInput, eligible: npt.NDArray[np.bool_]) -> Ranking:
+        """Rank for one user.
+
+        inputs:   batch of one
+        eligible: bool (n_items + 1,)
+        raises:   VocabularyError if an index or the mask does not fit the catalogue
+        """
+        if len(eligible) != self.manifest.n_items + 1:
+            raise VocabularyError(f"mask of {len(eligible)} rows for {self.manifest.n_items} items")
+        if inputs.history_items.max(initial=0) > self.manifest.n_items or inputs.history_items.min(initial=0) < 0:
+            raise VocabularyError(f"history holds an index outside 0..{self.manifest.n_items}")
+        feed = {**inputs._asdict(), "eligible": eligible[None, :]}
+        items, scores, contributions, base = (output[0] for output in self._session.run(list(OUTPUTS), feed))
+        n_found = int(np.isfinite(scores).sum())
+        return Ranking(items[:n_found], scores[:n_found], contributions[:n_found], float(base), self.manifest.parts)
+
+
+def by_popularity(popularity: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_], n_results: int) -> Ranking:
+    """The fallback: the most popular eligible items; needs no graph and no user."""
+    scores = np.where(eligible, popularity, -np.inf).astype(np.float32)
+    scores[0] = -np.inf
+    n_results = min(n_results, int(eligible[1:].sum()))
+    best = np.argpartition(-scores, max(n_results - 1, 0))[:n_results]
+    items = best[np.argsort(-scores[best], kind="stable")].astype(np.int64)
+    return Ranking(items, scores[items], scores[items][:, None], 0.0, ("popularity",))
