@@ -1,17 +1,94 @@
 # `make help` lists the targets. Each does its own set-up: a virtual environment in the checkout, pinned packages.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
 VENV := .venv
 BIN := $(VENV)/bin
+PYTHON = $(or $(shell infra/find-python 3.11+),$(error fusionrec needs Python 3.11 or newer))
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+DATASET ?= completejourney
+
+include infra/tools.mk infra/build.mk
 
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 14
 
-$(VENV)/.ready: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+.PHONY: install
+install: $(VENV)/.ready ## everything for development into .venv
 
--include infra/*.mk
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "installing fusionrec with its development packages into $(VENV) (some minutes the first time)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# The demo needs neither test tools nor the cloud's emulators; a full installation serves it as well.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@echo "installing fusionrec into $(VENV) (some minutes the first time)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@test -f $(VENV)/.ready || $(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[serve,train]'
+	@touch $@
+
+# --- use ---------------------------------------------------------------------------------------------------------
+
+.PHONY: demo serve data train evaluate
+demo: $(VENV)/.demo ## from nothing to recommendations for a real shopper
+	$(BIN)/fusionrec demo
+
+serve: $(VENV)/.demo ## the HTTP API on a local port, over what `make demo` or `make train` made
+	$(BIN)/fusionrec serve --dataset $(DATASET)
+
+data: $(VENV)/.demo ## read, clean and split DATASET, compute its features
+	$(BIN)/fusionrec data prepare --source $(DATASET)
+
+train: $(VENV)/.demo ## train the parts and their fusion on DATASET
+	$(BIN)/fusionrec train --dataset $(DATASET)
+
+evaluate: $(VENV)/.demo ## every part, the fusion and the baseline on DATASET's test window
+	$(BIN)/fusionrec evaluate --dataset $(DATASET)
+
+# --- develop -----------------------------------------------------------------------------------------------------
+
+.PHONY: lint type test e2e pr bench docs
+lint: $(VENV)/.ready ## ruff and import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+type: $(VENV)/.ready ## mypy, strict
+	$(BIN)/mypy
+
+test: lint type tools build ## everything that CI runs: lint, types, all tests, one small benchmark
+	$(BIN)/python -m pytest
+
+e2e: $(VENV)/.ready tools build ## the built artifact in the real runtime, and a real deployment onto the emulator
+	$(BIN)/python -m pytest tests/e2e
+
+localstack: $(VENV)/.ready tools build ## the same deployment test against LocalStack (needs Docker)
+	@docker info >/dev/null 2>&1 || { echo "make localstack needs a running Docker daemon; 'make e2e' needs none"; exit 1; }
+	docker compose --file infra/compose.localstack.yaml up --detach --wait
+	FUSIONREC_E2E_ENDPOINT=http://localhost:4566 $(BIN)/python -m pytest tests/e2e/test_deploy.py; \
+	  status=$$?; docker compose --file infra/compose.localstack.yaml down --volumes; exit $$status
+
+pr: ## what CI runs, in a clean clone of the last commit
+	infra/in-clean-clone .ci/run
+
+bench: $(VENV)/.demo ## measure serving; writes benchmarks/results/ and the README's table
+	$(BIN)/python -m benchmarks.serving
+
+docs: $(VENV)/.ready ## write docs/openapi.json anew and run the commands in the documentation
+	$(BIN)/fusionrec openapi --out docs/openapi.json
+	$(BIN)/python -m pytest tests/test_docs.py
+
+# --- housekeeping ------------------------------------------------------------------------------------------------
+
+.PHONY: constraints clean
+constraints: ## resolve every dependency anew and pin it
+	infra/renew-constraints
+
+clean: ## remove what was built; keeps data and environments
+	rm -rf build dist .aws-sam .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
