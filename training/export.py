@@ -1,0 +1,179 @@
+"""From a fitted ranker to a bundle: ONNX graph with checked parity, catalogue, neighbours, manifest."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from fusionrec.bundle.catalogue import Column, vocabulary_hash, write_catalogue
+from fusionrec.bundle.manifest import Manifest, hash_files, write_manifest
+from fusionrec.errors import BundleError
+from fusionrec.feature_spec import EVENT_CODES, HISTORY_LENGTH, spec_hash
+from fusionrec.transforms import ModelInput
+from training.fusion.ranker import FusedRanker
+from training.models.protocol import Part
+
+FEATURE_SERVICE: Final = "fused_ranker_v1"
+HISTORY_INPUTS: Final = ("history_items", "history_events", "history_age_days")
+OUTPUTS: Final = ("items", "scores", "contributions", "base")
+N_NEIGHBOURS: Final = 50
+TOLERANCE: Final = 1e-4  # relative to the largest score of the answer
+
+
+@dataclass(frozen=True, slots=True)
+class BundleParts:
+    """All that goes into a bundle besides the graph. Arrays have n_items + 1 rows, columns n_items."""
+
+    item_ids: Sequence[str]  # vocabulary order, without padding
+    columns: Mapping[str, Column]
+    neighbours: Mapping[str, tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]]  # similar, complement
+    popularity: npt.NDArray[np.float32]
+    dataset: str
+    data_hash: str
+    data_cutoff: str
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def export_part(part: Part, path: Path) -> None:
+    """One part as a graph with the ranker's history inputs and the output `scores`."""
+    _export(part, path, random_inputs(part.n_items, batch=2, length=7), HISTORY_INPUTS, ("scores",))
+
+
+def export_ranker(ranker: FusedRanker, path: Path) -> None:
+    """The fused ranker as one graph, dynamic in batch and history length."""
+    n_items = ranker.n_items
+    eligible = torch.ones(2, n_items + 1, dtype=torch.bool)
+    example = (*random_inputs(n_items, batch=2, length=7), eligible)
+    _export(ranker, path, example, (*HISTORY_INPUTS, "eligible"), OUTPUTS)
+
+
+def random_inputs(n_items: int, batch: int, length: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Histories of differing lengths, padded on the left; the first is as long as the array."""
+    make = torch.Generator().manual_seed(seed)
+    items = torch.randint(1, n_items + 1, (batch, length), generator=make)
+    events = torch.randint(1, len(EVENT_CODES) + 1, (batch, length), generator=make)
+    ages = torch.rand(batch, length, generator=make).mul_(300.0).sort(dim=1, descending=True).values
+    real = torch.randint(0, length + 1, (batch,), generator=make)
+    real[0] = length
+    padded = torch.arange(length)[None, :] < length - real[:, None]
+    return items.masked_fill(padded, 0), events.masked_fill(padded, 0), ages.masked_fill(padded, 0.0)
+
+
+def check_parity(ranker: FusedRanker, path: Path) -> float:
+    """The largest relative difference between graph and torch on random, empty, single and longest histories.
+
+    raises: BundleError when it exceeds 1e-4
+    """
+    session = onnxruntime.InferenceSession(path)
+    worst = 0.0
+    for batch, length in ((1, 1), (3, 50), (14, HISTORY_LENGTH)):
+        inputs = random_inputs(ranker.n_items, batch, length, seed=batch)
+        empty = tuple(torch.zeros_like(array[:1, :1]) for array in inputs)
+        for arrays in (inputs, empty):
+            worst = max(worst, _difference(ranker, session, ModelInput(*(array.numpy() for array in arrays))))
+    if worst > TOLERANCE:
+        raise BundleError(f"{path.name} differs from torch by {worst:.1e} (at most {TOLERANCE:.0e}); do not publish it")
+    return worst
+
+
+def _difference(ranker: FusedRanker, session: onnxruntime.InferenceSession, inputs: ModelInput) -> float:
+    """Scores compared rank by rank: items of equal score may change places."""
+    eligible = np.ones((len(inputs.history_items), ranker.n_items + 1), bool)
+    with torch.inference_mode():
+        expected = ranker(*(torch.from_numpy(array) for array in (*inputs, eligible)))
+    feeds = dict(zip((*HISTORY_INPUTS, "eligible"), (*inputs, eligible), strict=True))
+    _, scores, contributions, base = session.run(list(OUTPUTS), feeds)
+    total = base[:, None] + contributions.sum(axis=2)
+    size = float(np.abs(expected[1].numpy()).max()) or 1.0
+    return max(float(np.abs(found - expected[1].numpy()).max()) / size for found in (scores, total))
+
+
+def write_bundle(folder: Path, ranker: FusedRanker, parts: BundleParts, *, created_at: datetime | None = None) -> Path:
+    """Write, check and hash a bundle; it appears under its name only when it is whole. Returns `folder`."""
+    if folder.exists():
+        raise BundleError(f"{folder} exists already; a bundle is never overwritten")
+    work = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "neighbours").mkdir(parents=True)
+    export_ranker(ranker, work / "ranker.onnx")
+    check_parity(ranker, work / "ranker.onnx")
+    write_catalogue(work / "catalogue", parts.item_ids, parts.columns)
+    for kind, (items, scores) in parts.neighbours.items():
+        np.save(work / "neighbours" / f"{kind}_items.npy", items.astype(np.int32))
+        np.save(work / "neighbours" / f"{kind}_scores.npy", scores.astype(np.float32))
+    np.save(work / "popularity.npy", parts.popularity.astype(np.float32))
+    write_manifest(work, _manifest(folder.name, work, ranker, parts, created_at or datetime.now(UTC)))
+    work.rename(folder)
+    return folder
+
+
+def _manifest(version: str, folder: Path, ranker: FusedRanker, parts: BundleParts, created_at: datetime) -> Manifest:
+    return Manifest(
+        model_version=version,
+        created_at=created_at.isoformat(timespec="seconds"),
+        dataset=parts.dataset,
+        data_hash=parts.data_hash,
+        data_cutoff=parts.data_cutoff,
+        feature_service=FEATURE_SERVICE,
+        feature_spec_hash=spec_hash(FEATURE_SERVICE),
+        vocabulary_hash=vocabulary_hash(parts.item_ids),
+        n_items=len(parts.item_ids),
+        history_length=HISTORY_LENGTH,
+        top_k=ranker.top_k,
+        parts=ranker.part_names,
+        metrics={name: dict(values) for name, values in parts.metrics.items()},
+        privacy={"mechanism": "none"},
+        files=hash_files(folder),
+    )
+
+
+def _export(
+    module: nn.Module, path: Path, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+) -> None:
+    batch, length = torch.export.Dim("B"), torch.export.Dim("L")
+    shapes: tuple[dict[int, Any], ...] = tuple(
+        {0: batch} if name == "eligible" else {0: batch, 1: length} for name in inputs
+    )
+    module.eval()
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    if program is None:
+        raise BundleError(f"torch could not export {type(module).__name__} to ONNX")
+    program.save(path, external_data=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of libraries that we do not use."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,115 @@
+"""Interactions as flat arrays, one user after another, and the requests that models are fitted and judged on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fusionrec.feature_spec import HISTORY_LENGTH
+from fusionrec.transforms import ModelInput, model_input
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Item ids and their indices 1..n_items; 0 is padding. The order is random, so that an index tells nothing."""
+
+    item_ids: tuple[str, ...]
+
+    @classmethod
+    def shuffled(cls, item_ids: Iterable[str], seed: int = 0) -> Vocabulary:
+        """Relabel at random: the order depends on the seed and the ids only, not on the order of the input."""
+        return cls(tuple(sorted(set(item_ids), key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())))
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def index(self) -> dict[str, int]:
+        return {item: index for index, item in enumerate(self.item_ids, start=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """All interactions, sorted by user, then oldest first.
+
+    offsets: int64 (U + 1,), user u owns offsets[u]:offsets[u + 1] of the other arrays
+    items, events, sessions: int64 (N,); sessions number the sessions of a user from 0
+    sent_at: int64 (N,), ms since 1970 UTC
+    """
+
+    n_items: int
+    offsets: IntArray
+    items: IntArray
+    events: IntArray
+    sent_at: IntArray
+    sessions: IntArray
+    has_times: bool = True
+
+    @property
+    def n_users(self) -> int:
+        return len(self.offsets) - 1
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def users(self) -> IntArray:
+        """int64 (N,): the user of each interaction."""
+        return np.repeat(np.arange(self.n_users), np.diff(self.offsets))
+
+    def prefix(self, ends: IntArray) -> Interactions:
+        """What was known when user u had made its interactions up to ends[u] (an offset, exclusive)."""
+        keep = np.arange(len(self)) < np.repeat(ends, np.diff(self.offsets))
+        lengths = np.maximum(ends - self.offsets[:-1], 0)
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            items=self.items[keep],
+            events=self.events[keep],
+            sent_at=self.sent_at[keep],
+            sessions=self.sessions[keep],
+        )
+
+    def ends_before(self, cutoff_ms: int) -> IntArray:
+        """int64 (U,): the offset after each user's last interaction that is earlier than the cut-off."""
+        earlier = np.concatenate([[0], np.cumsum(self.sent_at < cutoff_ms)])
+        return np.asarray(self.offsets[:-1] + earlier[self.offsets[1:]] - earlier[self.offsets[:-1]])
+
+
+class Requests(NamedTuple):
+    """Moments at which a ranking is asked for. Row r is a user with a history and what it did next.
+
+    users: int64 (R,)
+    ends: int64 (R,), the history is everything of the user before this offset
+    until: int64 (R,), the relevant items are those in ends:until
+    now_ms: int64 (R,)
+    """
+
+    users: IntArray
+    ends: IntArray
+    until: IntArray
+    now_ms: IntArray
+
+    def take(self, rows: IntArray) -> Requests:
+        return Requests(self.users[rows], self.ends[rows], self.until[rows], self.now_ms[rows])
+
+    def inputs(self, data: Interactions, rows: Sequence[int] | IntArray, length: int = HISTORY_LENGTH) -> ModelInput:
+        """The model's arrays for some rows, made by the same function as in serving."""
+        starts = np.maximum(data.offsets[self.users], self.ends - length)
+        cuts = [slice(starts[row], self.ends[row]) for row in rows]
+        return model_input(
+            [data.items[cut] for cut in cuts],
+            [data.events[cut] for cut in cuts],
+            [data.sent_at[cut] for cut in cuts],
+            [int(self.now_ms[row]) for row in rows],
+        )
+
+    def relevant(self, data: Interactions, row: int) -> IntArray:
+        """The distinct items that the user turned to next."""
+        return np.unique(data.items[self.ends[row] : self.until[row]])

@@ -1,0 +1,126 @@
+"""Attention over the behaviour sequence, trained with cross entropy over the whole catalogue.
+
+A causal transformer reads the newest `max_length` events: item + event type + gap to the event before + distance
+from the end. Its last state, plus an embedding of the time since the last event, is compared with every item.
+
+source: Kang & McAuley 2018, arXiv:1808.09781 (model); Klenitskiy & Vasilev 2023, arXiv:2309.07602 (full softmax)
+limits: learns the `max_items` most frequent items; the others get the lowest of these scores.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from fusionrec.feature_spec import EVENT_CODES
+from training.interactions import Interactions
+from training.models.protocol import Part, Progress, silent
+
+N_GAPS = 16  # log2 buckets of days, from a minute to decades
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionConfig:
+    dim: int = 64
+    n_layers: int = 2
+    n_heads: int = 2
+    max_length: int = 50
+    max_items: int = 12_288
+    dropout: float = 0.2
+
+
+class Attention(Part):
+    """head int64 (n_head,): the items it knows; embedding row h + 1 belongs to head[h], row 0 to all others."""
+
+    name: ClassVar[str] = "attention"
+    row_of: Tensor
+    head: Tensor
+
+    def __init__(self, n_items: int, config: AttentionConfig | None = None) -> None:
+        super().__init__()
+        self.n_items = n_items
+        self.config = config or AttentionConfig()
+        self.register_buffer("row_of", torch.zeros(n_items + 1, dtype=torch.int64))
+        self.register_buffer("head", torch.zeros(0, dtype=torch.int64))
+        self.know(torch.arange(1, n_items + 1))
+        dim = self.config.dim
+        self.event = nn.Embedding(len(EVENT_CODES) + 1, dim)
+        self.gap = nn.Embedding(N_GAPS, dim)
+        self.since = nn.Embedding(N_GAPS, dim)
+        self.place = nn.Embedding(self.config.max_length, dim)
+        self.blocks = nn.ModuleList(Block(self.config) for _ in range(self.config.n_layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def know(self, head: Tensor) -> None:
+        """Make a fresh item table for these items, int64 (n_head,)."""
+        self.head = head
+        self.row_of = torch.zeros(self.n_items + 1, dtype=torch.int64)
+        self.row_of[head] = torch.arange(1, len(head) + 1)
+        self.item = nn.Embedding(len(head) + 1, self.config.dim)
+        nn.init.normal_(self.item.weight, std=1 / math.sqrt(self.config.dim))
+
+    def fit(self, data: Interactions, now_ms: int, progress: Progress = silent) -> Self:
+        progress(1.0)
+        return self.eval()
+
+    def states(self, items: Tensor, events: Tensor, age_days: Tensor) -> Tensor:
+        """(B, max_length, D): the state after each of the newest events, padded on the left."""
+        width = self.config.max_length
+        items, events, age_days = (
+            nn.functional.pad(x, (width, 0)).narrow(1, x.shape[1], width) for x in (items, events, age_days)
+        )
+        real = items > 0
+        before = nn.functional.pad(age_days, (1, 0)).narrow(1, 0, width)
+        gap = gap_bucket(torch.clamp(before - age_days, min=0.0))
+        places = torch.arange(width - 1, -1, -1, device=items.device)
+        x = self.item(self.row_of[items]) + self.event(events) + self.gap(gap) + self.place(places)
+        order = torch.arange(width, device=items.device)
+        visible = (order[None, :] <= order[:, None]) & real[:, None, :]  # (B, W, W)
+        visible = visible | (order[None, :] == order[:, None])
+        bias = torch.where(visible, 0.0, -1e9)[:, None]  # (B, 1, W, W)
+        for block in self.blocks:
+            x = block(x, bias)
+        states: Tensor = self.norm(x)
+        return states
+
+    def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
+        last = self.states(history_items, history_events, history_age_days)[:, -1]
+        query = last + self.since(gap_bucket(history_age_days[:, -1]))
+        logits = query @ self.item.weight[1:].T  # (B, n_head)
+        if len(self.head) == self.n_items:
+            return nn.functional.pad(logits, (1, 0))
+        lowest = logits.amin(dim=1, keepdim=True).expand(-1, self.n_items)
+        scores = nn.functional.pad(lowest, (1, 0))
+        return scores.scatter(1, self.head.expand(logits.shape[0], -1), logits)
+
+
+class Block(nn.Module):
+    """Pre-norm self-attention and a two-layer network."""
+
+    def __init__(self, config: AttentionConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.n_heads = config.n_heads
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.mlp = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        batch, width, dim = x.shape
+        heads = self.qkv(self.norm(x)).reshape(batch, width, 3, self.n_heads, dim // self.n_heads)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, heads, W, D / heads)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, width, dim)))
+        changed: Tensor = x + self.dropout(self.mlp(x))
+        return changed
+
+
+def gap_bucket(days: Tensor) -> Tensor:
+    """int64 in 0..N_GAPS - 1: the logarithm of a time, from minutes to years."""
+    return torch.clamp(torch.log2(days * 1440.0 + 1.0), max=N_GAPS - 1.0).long()

@@ -1,0 +1,65 @@
+"""What every model of the fusion is: an `nn.Module` that can be fitted, asked for scores, and exported.
+
+A part scores the whole catalogue from the ranker's inputs with operations that ONNX knows, so that the fused ranker
+is the parts side by side in one graph.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from fusionrec.transforms import ModelInput
+from training.interactions import Interactions
+
+Progress = Callable[[float], None]  # told the share that is done, 0 to 1
+
+
+def silent(_: float) -> None:
+    """A progress that nobody watches."""
+
+
+class Part(nn.Module, ABC):
+    """One model. Its output column 0 is padding and holds 0.
+
+    forward: history_items, history_events int64 (B, L), history_age_days float32 (B, L) -> float32 (B, n_items + 1);
+    scores are comparable within a row only.
+    """
+
+    name: ClassVar[str]
+    n_items: int
+
+    @abstractmethod
+    def fit(self, data: Interactions, now_ms: int, progress: Progress = silent) -> Self:
+        """Learn from all of `data`; the first request after it comes at `now_ms`. Deterministic."""
+
+    @abstractmethod
+    def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor: ...
+
+    def score(self, inputs: ModelInput) -> npt.NDArray[np.float32]:
+        """Scores as an array, without gradients: float32 (B, n_items + 1)."""
+        with torch.inference_mode():
+            scores: Tensor = self(*(torch.from_numpy(array) for array in inputs))
+        return scores.numpy()
+
+    def export_onnx(self, path: Path) -> None:
+        """Write this part alone as a graph with the ranker's inputs and one output, `scores`."""
+        from training.export import export_part  # noqa: PLC0415 - export imports the fusion, which imports parts
+
+        export_part(self, path)
+
+
+def newest_occurrence(items: Tensor) -> Tensor:
+    """float32 (B, L): 1 where an item stands for the last time in its history, 0 elsewhere and at padding."""
+    length = items.shape[1]
+    order = torch.arange(length, device=items.device)
+    later = order[None, :] > order[:, None]  # (L, L): column m comes after row l
+    again = ((items[:, :, None] == items[:, None, :]) & later).any(dim=2)
+    return ((items > 0) & ~again).float()

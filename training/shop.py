@@ -1,0 +1,164 @@
+"""A small shop whose right answers are known, and bundles to serve in tests and benchmarks.
+
+The shop is never square, so that a transposed matrix cannot pass.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import torch
+
+from fusionrec.bundle.catalogue import Column
+from fusionrec.feature_spec import DAY_MS, EVENT_CODES, ITEM_ATTRIBUTES, ITEM_STATS
+from training.export import N_NEIGHBOURS, BundleParts, write_bundle
+from training.fusion.ranker import FusedRanker, Gate
+from training.interactions import Interactions
+from training.models.attention import Attention, AttentionConfig
+from training.models.ease import Ease, EaseConfig
+from training.models.popularity import Popularity, PopularityConfig
+from training.neighbours import Neighbours, nearest_by_vectors, strongest_weights
+
+NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
+NOW_MS: Final = int(NOW.timestamp() * 1000)
+TOP_K: Final = 300
+_WORDS: Final = ("oat", "rye", "fig", "plum", "mint", "leek", "kale", "pear", "bean", "corn", "lime", "date")
+_DEPARTMENTS: Final = ("bakery", "fruit", "dairy", "drinks", "pantry", "household", "frozen", "garden")
+
+
+class Shop(NamedTuple):
+    """withheld: int64 (U,), the one item of the user's taste that the user has not had yet."""
+
+    interactions: Interactions
+    withheld: np.ndarray
+
+
+def two_taste_shop(users: int = 14, items: int = 10) -> Shop:
+    """Half of the users buy from the first half of the items, half from the second: all of it but one item, in turn.
+
+    An item of a user's taste that it lacks is what a right model ranks first among the unseen.
+    """
+    bought, withheld, half = [], [], items // 2
+    for user in range(users):
+        taste = np.arange(1, half + 1) if user < users // 2 else np.arange(half + 1, items + 1)
+        missing = taste[user % len(taste)]
+        withheld.append(missing)
+        bought.append(np.roll(taste[taste != missing], user))
+    lengths = np.array([len(row) for row in bought])
+    ages = np.concatenate([np.arange(n, 0, -1) for n in lengths])
+    interactions = Interactions(
+        n_items=items,
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        items=np.concatenate(bought),
+        events=np.full(int(lengths.sum()), EVENT_CODES["purchase"]),
+        sent_at=NOW_MS - ages * DAY_MS,
+        sessions=np.concatenate([np.arange(n) for n in lengths]),
+    )
+    return Shop(interactions, np.array(withheld))
+
+
+def toy_ranker(shop: Shop) -> FusedRanker:
+    """The three parts, fitted on the shop within a second."""
+    n_items = shop.interactions.n_items
+    torch.manual_seed(0)
+    parts = (
+        Popularity(n_items, PopularityConfig()),
+        Ease(n_items, EaseConfig(l2=1.0)),
+        Attention(n_items, AttentionConfig(dim=16, n_layers=1, max_length=8)),
+    )
+    return FusedRanker([part.fit(shop.interactions, NOW_MS) for part in parts], Gate(len(parts)), TOP_K).eval()
+
+
+def write_toy_bundle(folder: Path) -> Path:
+    """A real, complete bundle of the two-taste shop: items `item-01` … `item-10`, in `folder` itself."""
+    shop = two_taste_shop()
+    ranker = toy_ranker(shop)
+    return write_bundle(folder, ranker, _bundle_parts(ranker, "toy", _learned_neighbours(ranker)), created_at=NOW)
+
+
+def write_random_bundle(
+    folder: Path, n_items: int = 12_000, seed: int = 0, *, dim: int = 64, n_neighbours: int = 150
+) -> Path:
+    """A bundle of true structure and size with random weights, for timing. Items are `item-01`, `item-02`, …"""
+    torch.manual_seed(seed)
+    popularity, ease = Popularity(n_items), Ease(n_items)
+    popularity.log_popularity = torch.log_softmax(torch.randn(n_items + 1), dim=0)
+    n_head = min(n_items, ease.config.max_items)
+    head = torch.randperm(n_items)[:n_head] + 1
+    ease.row_of[head] = torch.arange(1, n_head + 1)
+    ease.neighbours = torch.randint(1, n_items + 1, (n_head + 1, n_neighbours), dtype=torch.int32)
+    ease.weights = torch.randn(n_head + 1, n_neighbours).mul_(0.05)
+    attention = Attention(n_items, AttentionConfig(dim=dim, max_items=n_items)).eval()
+    ranker = FusedRanker([popularity, ease, attention], Gate(3), TOP_K).eval()
+    return write_bundle(
+        folder, ranker, _bundle_parts(ranker, "random", _random_neighbours(n_items, seed)), created_at=NOW
+    )
+
+
+def _learned_neighbours(ranker: FusedRanker) -> dict[str, Neighbours]:
+    attention, ease = ranker.part(Attention), ranker.part(Ease)
+    return {
+        "similar": nearest_by_vectors(attention.item.weight.detach().numpy(), N_NEIGHBOURS),
+        "complement": strongest_weights(ease, N_NEIGHBOURS),
+    }
+
+
+def _random_neighbours(n_items: int, seed: int) -> dict[str, Neighbours]:
+    rng = np.random.default_rng(seed)
+    lists: dict[str, Neighbours] = {}
+    for kind in ("similar", "complement"):
+        items = rng.integers(1, n_items + 1, (n_items + 1, N_NEIGHBOURS)).astype(np.int32)
+        items[0] = 0
+        lists[kind] = (items, np.sort(rng.random(items.shape).astype(np.float32))[:, ::-1] * (items > 0))
+    return lists
+
+
+def _bundle_parts(ranker: FusedRanker, dataset: str, neighbours: dict[str, Neighbours]) -> BundleParts:
+    n_items = ranker.n_items
+    log_popularity = ranker.part(Popularity).log_popularity
+    return BundleParts(
+        item_ids=[f"item-{index:02d}" for index in range(1, n_items + 1)],
+        columns=_columns(n_items, seed=0),
+        neighbours=neighbours,
+        popularity=np.exp(log_popularity.numpy()) * (np.arange(n_items + 1) > 0),
+        dataset=dataset,
+        data_hash="0" * 64,
+        data_cutoff=NOW.isoformat(),
+        metrics={name: {"ndcg@10": 0.1} for name in ("popularity", "fusion")},
+    )
+
+
+def _columns(n_items: int, seed: int) -> dict[str, Column]:
+    """Every column of the two item views, with plausible values."""
+    rng = np.random.default_rng(seed)
+    departments = [
+        _DEPARTMENTS[2 * index // max(n_items, 1) if n_items < 100 else index % 8] for index in range(n_items)
+    ]
+    words = [_WORDS[index % len(_WORDS)] for index in range(n_items)]
+    columns: dict[str, Column] = {
+        "name": [f"{word} {index}" for index, word in enumerate(words, start=1)],
+        "category": [f"{department} {word}" for department, word in zip(departments, words, strict=True)],
+        "department": departments,
+        "brand": [f"brand {index % 7}" for index in range(n_items)],
+        "description": [
+            f"{word} from the {department} aisle" for department, word in zip(departments, words, strict=True)
+        ],
+        "attributes": [["size=small" if index % 2 else "size=large"] for index in range(n_items)],
+    }
+    price = rng.integers(50, 5000, n_items)
+    for feature in ITEM_STATS.features:
+        values = rng.integers(1, 500, n_items)
+        columns[feature.name] = values.astype(np.float32) if feature.dtype == "float32" else values.astype(np.int64)
+    columns["price_cents"], columns["mean_price_cents"] = price.astype(np.int64), price.astype(np.float32)
+    columns["price_band"] = (1 + price * 5 // 5000).astype(np.int64)
+    columns["trend"] = rng.normal(0.0, 0.5, n_items).astype(np.float32)
+    columns["discount_share"] = rng.random(n_items).astype(np.float32)
+    columns["first_event_at"] = NOW_MS - rng.integers(100, 300, n_items) * DAY_MS
+    columns["last_event_at"] = NOW_MS - rng.integers(1, 50, n_items) * DAY_MS
+    expected = {feature.name for view in (ITEM_ATTRIBUTES, ITEM_STATS) for feature in view.features}
+    if set(columns) != expected:
+        raise AssertionError(f"columns drifted from the feature spec: {sorted(set(columns) ^ expected)}")
+    return columns
