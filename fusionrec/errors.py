@@ -3,6 +3,7 @@
 FusionrecError                    one line for people; never a stack trace on a terminal
 ├── BadInputError                 the caller can mend it: names field or line, value, remedy
 │   ├── UnknownItemError          an item that the catalogue does not hold (404)
+│   ├── UnknownUserError          a user of whom nothing is known, where that is an error (404)
 │   ├── BadTokenError             a nextToken that is malformed or has expired
 │   └── DataError                 a file that cannot be read or does not hold what it should
 ├── BundleError                   a model bundle that must not be served
@@ -31,6 +32,10 @@ class BadInputError(FusionrecError):
 
 class UnknownItemError(BadInputError):
     """The catalogue does not hold this item."""
+
+
+class UnknownUserError(BadInputError):
+    """Nothing is known of this user, and the answer would be empty."""
 
 
 class BadTokenError(BadInputError):

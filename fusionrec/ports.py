@@ -83,5 +83,8 @@ class SlateLog(Protocol):
 class BundleStore(Protocol):
     """Where model bundles live."""
 
+    def promoted(self) -> str:
+        """The version that is to be served. Raises BundleMissingError, StoreUnavailableError."""
+
     def fetch(self, version: str | None = None) -> Path:
-        """A local directory with this version, or the promoted one. Raises BundleMissingError."""
+        """A local folder with this version, else the promoted one. Raises as `promoted` does."""

@@ -52,6 +52,11 @@ def load_bundle(folder: Path) -> Bundle:
             f"bundle {manifest.model_version} has a catalogue of {catalogue.n_items} items and a model of "
             f"{manifest.n_items}; export it again"
         )
+    if catalogue.vocabulary_hash != manifest.vocabulary_hash:
+        raise BundleMismatchError(
+            f"bundle {manifest.model_version} has the vocabulary {catalogue.vocabulary_hash}, its model was trained on "
+            f"{manifest.vocabulary_hash}; export it again"
+        )
     neighbours = {
         kind: Neighbours(
             _array(folder / "neighbours" / f"{kind}_items.npy", rows),

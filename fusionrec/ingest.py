@@ -1,0 +1,102 @@
+"""Events from a client: each judged alone, the good ones handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from fusionrec.active_model import ActiveModel
+from fusionrec.bundle.catalogue import Catalogue
+from fusionrec.contracts.base import state_key
+from fusionrec.contracts.events import Event, EventsAnswer, EventsRequest, RejectedEvent
+from fusionrec.contracts.problems import field_problem
+from fusionrec.ports import Clock, EventSink, Interaction, UserFeatures
+from fusionrec.session_state import SessionEvent, events_of, session_event
+
+READ_MS: Final = 300.0  # for looking up what is known already
+MAX_AHEAD: Final = timedelta(days=1)  # a client's clock may be wrong by a time zone, not by more
+
+
+@dataclass(frozen=True, slots=True)
+class Ingester:
+    """The use case of POST /v1/events."""
+
+    sink: EventSink
+    users: UserFeatures
+    models: ActiveModel
+    clock: Clock
+
+    def ingest(self, request: EventsRequest) -> EventsAnswer:
+        """Accept what is valid and new.
+
+        A duplicate is found within the request and among the events that the user's session row still holds; later
+        repetitions change nothing either, since the features are a function of the set of events.
+
+        raises: StoreUnavailableError when the events could not be handed on; sending them again is safe
+                BundleError when there is no catalogue to check items against
+        """
+        key = state_key(request.user_id, request.session_id) or ""
+        catalogue = self.models.current().bundle.catalogue
+        state = self.users.read(key, self.clock.deadline(READ_MS))
+        known = {event.event_id: event for event in events_of(state.session)}
+        accepted: list[Interaction] = []
+        rejected: list[RejectedEvent] = []
+        duplicates = 0
+        for index, raw in enumerate(request.event_list):
+            verdict = self._judge(raw, key, request.session_id, catalogue, known)
+            if isinstance(verdict, Interaction):
+                accepted.append(verdict)
+                known[verdict.event_id] = session_event(verdict)
+            elif verdict is None:
+                duplicates += 1
+            else:
+                rejected.append(RejectedEvent(index=index, code=verdict[0], detail=verdict[1]))
+        if accepted:
+            self.sink.put(accepted)
+        return EventsAnswer(accepted=len(accepted), duplicates=duplicates, rejected=tuple(rejected))
+
+    def _judge(
+        self, raw: Any, key: str, session_id: str, catalogue: Catalogue, known: dict[str, SessionEvent]
+    ) -> Interaction | tuple[str, str] | None:
+        """The interaction, or why it is rejected (code, detail), or None for a duplicate."""
+        try:
+            event = Event.model_validate(raw)
+        except ValidationError as error:
+            return "invalid", _details(error.errors(include_url=False))
+        if not catalogue.index(event.item_id):
+            return "unknown-item", f"the catalogue holds no item {event.item_id!r}"
+        now = self.clock.now()
+        if event.sent_at > now + MAX_AHEAD:
+            return "sent-in-future", f"sentAt {event.sent_at.isoformat()} lies ahead; it is {now.isoformat()} here"
+        interaction = _interaction(event, key, session_id)
+        earlier = known.get(event.event_id)
+        if earlier is None:
+            return interaction
+        if earlier == session_event(interaction):
+            return None
+        return "event-id-reused", f"eventId {event.event_id!r} came before with another body; ids are unique"
+
+
+def _interaction(event: Event, key: str, session_id: str) -> Interaction:
+    return Interaction(
+        event_id=event.event_id,
+        user_id=key,
+        session_id=session_id,
+        item_id=event.item_id,
+        event_type=event.event_type,
+        sent_at=round(event.sent_at.timestamp() * 1000),
+        event_value=event.event_value,
+        recommendation_id=event.recommendation_id or "",
+        impression=event.impression,
+        text=event.text or "",
+        properties=event.properties,
+    )
+
+
+def _details(errors: Sequence[Any]) -> str:
+    rows = [field_problem(error) for error in errors]
+    return "; ".join(f"{row.pointer.lstrip('/') or 'event'}: {row.detail}" for row in rows)

@@ -1,0 +1,92 @@
+"""Why an item is on the slate, in a shopper's words: read off the contributions, and checked against the history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fusionrec.bundle.loader import Bundle
+from fusionrec.scoring import Ranking
+from fusionrec.transforms import History
+
+MAX_REASONS: Final = 2
+POPULAR_SHARE: Final = 0.05  # "popular" is an item among this share of the catalogue
+_ACTS: Final = {"purchase": "bought", "cart": "put in your cart", "click": "looked at", "view": "looked at",
+                "rating": "rated"}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Reasons:
+    """The reasons of one answer; finds what several items need only once."""
+
+    bundle: Bundle
+    history: History
+    indices: npt.NDArray[np.int64]  # of the history's items, 0 = not in the catalogue
+    _bought: Counter[int] = field(init=False)
+    _goes_with: dict[int, int] | None = field(init=False, default=None)
+    _popular_from: float = field(init=False, default=-1.0)
+
+    def __post_init__(self) -> None:
+        events = zip(self.indices.tolist(), self.history.event_types, strict=True)
+        self._bought = Counter(index for index, event_type in events if event_type == "purchase" and index)
+
+    def of(self, ranking: Ranking, place: int) -> tuple[str, ...]:
+        """At most two, weightiest first; a part that argues against the item, or whose reason is untrue, gives none."""
+        item = int(ranking.items[place])
+        added = ranking.contributions[place]
+        found: list[str] = []
+        for part in np.argsort(-added, kind="stable").tolist():
+            if added[part] > 0 and len(found) < MAX_REASONS:
+                reason = self._reason(ranking.parts[part], item)
+                if reason and reason not in found:
+                    found.append(reason)
+        return tuple(found)
+
+    def _reason(self, part: str, item: int) -> str | None:
+        times = self._bought[item]
+        if part == "popularity":
+            if times:
+                return "You buy this regularly" if times > 2 else "You bought this before"
+            return "Popular right now" if self._is_popular(item) else None
+        if part == "ease":
+            return self._goes_with_reason(item)
+        if part == "attention" and len(self.indices):
+            return "Follows from what you did last"
+        return None
+
+    def _is_popular(self, item: int) -> bool:
+        if self._popular_from < 0:
+            popularity = self.bundle.popularity[1:]
+            n_popular = max(1, int(len(popularity) * POPULAR_SHARE))
+            self._popular_from = float(np.partition(popularity, len(popularity) - n_popular)[-n_popular])
+        return float(self.bundle.popularity[item]) >= self._popular_from
+
+    def _goes_with_reason(self, item: int) -> str | None:
+        place = self._companions().get(item)
+        if place is None:
+            return None
+        act = _ACTS[self.history.event_types[place]]
+        if int(self.indices[place]) == item:
+            return None
+        name = self.bundle.catalogue.text("name", int(self.indices[place])) or self.history.item_ids[place]
+        day = datetime.fromtimestamp(self.history.sent_at[place] / 1000, UTC)
+        return f"Often bought with {name}, which you {act} on {day.day} {day:%B %Y}"
+
+    def _companions(self) -> dict[int, int]:
+        """item → the newest place in the history whose item it is a complement of."""
+        if self._goes_with is None:
+            self._goes_with = {}
+            items = self.bundle.neighbours["complement"].items
+            for place, (index, event_type) in enumerate(
+                zip(self.indices.tolist(), self.history.event_types, strict=True)
+            ):
+                if index and event_type in _ACTS:
+                    for companion in items[index].tolist():
+                        if companion:
+                            self._goes_with[companion] = place
+        return self._goes_with
