@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fusionrec.contracts.users import Activity, Interest, RecentEvent, Spending, UserProfile
 from fusionrec.errors import StoreUnavailableError, UnknownUserError
-from fusionrec.ports import Clock, Row, UserFeatures, UserState
+from fusionrec.ports import Clock, UserFeatures, UserState
 from fusionrec.transforms import History, merge_history
 
 BUDGET_MS: Final = 2000.0
@@ -56,12 +56,12 @@ def _user_profile(user_id: str, state: UserState, history: History) -> UserProfi
     )
 
 
-def _activity(profile: Row, history: History) -> Activity:
+def _activity(profile: dict[str, Any], history: History) -> Activity:
     fields: dict[str, Any] = {name: profile[name] for name in Activity.model_fields if name in profile}
-    first = profile["first_event_at"] or (history.sent_at[0] if history.sent_at else 0)
-    last = max([profile["last_event_at"], *history.sent_at])  # type: ignore[type-var]
-    fields["first_event_at"] = _time(first) if first else None  # type: ignore[arg-type]
-    fields["last_event_at"] = _time(last) if last else None  # type: ignore[arg-type]
+    first: int = profile["first_event_at"] or (history.sent_at[0] if history.sent_at else 0)
+    last: int = max([profile["last_event_at"], *history.sent_at])
+    fields["first_event_at"] = _time(first) if first else None
+    fields["last_event_at"] = _time(last) if last else None
     return Activity(**fields)
 
 

@@ -1,0 +1,1 @@
+"""One outside thing each; `functions/wiring.py` chooses among them."""

@@ -1,0 +1,102 @@
+"""Feast's DynamoDB tables, lean: both of a user's rows in one round trip, and a conditional write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, Final, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fusionrec.adapters import feast_codec as codec
+from fusionrec.adapters.expiry import is_expired
+from fusionrec.errors import StoreUnavailableError
+from fusionrec.feature_spec import USER_PROFILE, USER_SESSION
+from fusionrec.observability import logger
+from fusionrec.ports import Clock, Deadline, Row, UserState, default_row
+
+VIEWS: Final = (USER_PROFILE, USER_SESSION)
+MAX_ROUNDS: Final = 4  # of asking again for unprocessed keys
+
+
+class DynamoClient(Protocol):
+    """The two calls of botocore's client that are used here."""
+
+    def batch_get_item(self, **kwargs: Any) -> Mapping[str, Any]: ...
+
+    def put_item(self, **kwargs: Any) -> Mapping[str, Any]: ...
+
+
+class DynamoFeatures:
+    """Reads and writes; tables are `<prefix>.<view>`. `consistent` is for read-modify-write."""
+
+    def __init__(self, client: DynamoClient, table_prefix: str, clock: Clock, *, consistent: bool = False) -> None:
+        self._client, self._clock, self._consistent = client, clock, consistent
+        self._tables = {view.name: f"{table_prefix}.{view.name}" for view in VIEWS}
+        # The client's own timeouts are set once; a request's deadline is kept by not waiting longer.
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="features")
+
+    def read(self, user_id: str, deadline: Deadline) -> UserState:
+        found: dict[str, Mapping[str, Any]] = {}
+        pending = {
+            self._tables[view.name]: {
+                "Keys": [{"entity_id": {"S": codec.entity_id(view, user_id)}}],
+                "ConsistentRead": self._consistent,
+            }
+            for view in VIEWS
+        }
+        missing = self._fetch(pending, found, deadline)
+        rows = {view.name: default_row(view) for view in VIEWS}
+        for view in VIEWS:
+            item = found.get(self._tables[view.name])
+            if item is not None:
+                event_at = codec.parse_event_timestamp(item["event_ts"]["S"])
+                if not is_expired(view, event_at, self._clock.now()):
+                    values = {name: value["B"] for name, value in item["values"]["M"].items()}
+                    rows[view.name] = codec.decode_row(view, values)
+        return UserState(
+            rows[USER_PROFILE.name],
+            rows[USER_SESSION.name],
+            tuple(view.name for view in VIEWS if self._tables[view.name] in missing),
+        )
+
+    def _fetch(
+        self, pending: Mapping[str, Any], found: dict[str, Mapping[str, Any]], deadline: Deadline
+    ) -> Mapping[str, Any]:
+        """Fill `found` (table → item); returns the tables that gave no answer in time."""
+        for _ in range(MAX_ROUNDS):
+            remaining_ms = deadline.remaining_ms()
+            if not pending or remaining_ms <= 0:
+                break
+            call = self._threads.submit(self._client.batch_get_item, RequestItems=pending)
+            try:
+                response = call.result(timeout=remaining_ms / 1000)
+            except (BotoCoreError, ClientError, FutureTimeoutError) as error:
+                logger.warning("user features not read", extra={"detail": f"{type(error).__name__}: {error}"})
+                break
+            for table, items in response["Responses"].items():
+                found.update((table, item) for item in items)
+            pending = response.get("UnprocessedKeys") or {}
+        return pending
+
+    def write(self, user_id: str, row: Row, event_at: int) -> None:
+        """Write the session row unless a newer one is there."""
+        values = {name: {"B": value} for name, value in codec.encode_row(USER_SESSION, row).items()}
+        timestamp = {"S": codec.event_timestamp(event_at)}
+        try:
+            self._client.put_item(
+                TableName=self._tables[USER_SESSION.name],
+                Item={
+                    "entity_id": {"S": codec.entity_id(USER_SESSION, user_id)},
+                    "event_ts": timestamp,
+                    "values": {"M": values},
+                },
+                ConditionExpression="attribute_not_exists(entity_id) OR event_ts <= :event_ts",
+                ExpressionAttributeValues={":event_ts": timestamp},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise StoreUnavailableError(USER_SESSION.name, error.response["Error"]["Code"]) from error
+        except BotoCoreError as error:
+            raise StoreUnavailableError(USER_SESSION.name, type(error).__name__) from error

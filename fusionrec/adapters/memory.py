@@ -1,0 +1,107 @@
+"""The fakes: everything in this process. They pass the same suites as the real adapters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fusionrec.adapters.clock import Countdown
+from fusionrec.adapters.expiry import is_expired
+from fusionrec.errors import BundleMissingError, StoreUnavailableError
+from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
+from fusionrec.ports import Clock, Deadline, Interaction, Row, UserState, default_row
+
+
+class FixedClock:
+    """Stands still until it is moved; its deadlines do not expire."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def move(self, by: timedelta) -> None:
+        self._now += by
+
+    def deadline(self, budget_ms: float) -> Deadline:
+        return Countdown(budget_ms, timer=lambda: 0.0)
+
+
+class MemoryFeatures:
+    """Both views in two dictionaries; reads, and writes with the newest winning."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rows: dict[str, dict[str, tuple[int, Row]]] = {USER_PROFILE.name: {}, USER_SESSION.name: {}}
+        self._lock = threading.Lock()
+        self.unreachable: set[str] = set()  # views whose reads and writes fail, for tests
+
+    def read(self, user_id: str, deadline: Deadline) -> UserState:
+        late = deadline.remaining_ms() <= 0
+        missing = tuple(view for view in self._rows if late or view in self.unreachable)
+        rows = {view.name: self._row(view, user_id, missing) for view in (USER_PROFILE, USER_SESSION)}
+        return UserState(rows[USER_PROFILE.name], rows[USER_SESSION.name], missing)
+
+    def _row(self, view: FeatureView, user_id: str, missing: Sequence[str]) -> Row:
+        found = self._rows[view.name].get(user_id)
+        if found is None or view.name in missing or is_expired(view, found[0], self._clock.now()):
+            return default_row(view)
+        return found[1]
+
+    def write(self, user_id: str, row: Row, event_at: int) -> None:
+        self.put(USER_SESSION, user_id, row, event_at)
+
+    def put(self, view: FeatureView, user_id: str, row: Row, event_at: int) -> None:
+        if view.name in self.unreachable:
+            raise StoreUnavailableError(view.name, "unreachable")
+        with self._lock:
+            known = self._rows[view.name].get(user_id)
+            if known is None or known[0] <= event_at:
+                self._rows[view.name][user_id] = (event_at, {**default_row(view), **row})
+
+
+@dataclass
+class MemorySink:
+    """Keeps what was accepted."""
+
+    taken: list[Interaction] = field(default_factory=list)
+    unreachable: bool = False
+
+    def put(self, events: Sequence[Interaction]) -> None:
+        if self.unreachable:
+            raise StoreUnavailableError("event_queue", "unreachable")
+        self.taken.extend(events)
+
+
+@dataclass
+class MemorySlates:
+    """Keeps what was served."""
+
+    slates: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def record(self, slate: Mapping[str, Any]) -> None:
+        self.slates.append(slate)
+
+
+@dataclass
+class MemoryBundles:
+    """Folders by version, and which one is promoted."""
+
+    folders: dict[str, Path] = field(default_factory=dict)
+    current: str = ""
+
+    def promoted(self) -> str:
+        if not self.current:
+            raise BundleMissingError("no bundle is promoted")
+        return self.current
+
+    def fetch(self, version: str | None = None) -> Path:
+        name = version or self.promoted()
+        if name not in self.folders:
+            raise BundleMissingError(f"there is no bundle {name!r}")
+        return self.folders[name]

@@ -1,0 +1,84 @@
+"""Model bundles on S3: `<prefix>/<version>/…`, and the promoted version in the object `<prefix>/current`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fusionrec.bundle.manifest import FILE_NAME, read_manifest, verify
+from fusionrec.errors import BundleMissingError, BundleTamperedError, StoreUnavailableError
+from fusionrec.ports import BundleStore
+
+PARALLEL: Final = 16
+
+
+class S3Client(Protocol):
+    def get_object(self, **kwargs: Any) -> Mapping[str, Any]: ...
+
+
+class S3Bundles(BundleStore):
+    """Fetches into `cache` (`/tmp` in a function); a version appears there only when it is whole and verified."""
+
+    def __init__(self, client: S3Client, uri: str, cache: Path) -> None:
+        """uri: s3://bucket/prefix"""
+        parts = urlsplit(uri)
+        self._client, self._cache = client, cache
+        self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
+
+    def promoted(self) -> str:
+        version = self._get("current").decode().strip()
+        if not version or PurePosixPath(version).name != version:
+            raise BundleMissingError("the pointer names no version; promote a bundle again")
+        return version
+
+    def fetch(self, version: str | None = None) -> Path:
+        name = version or self.promoted()
+        folder = self._cache / name
+        if folder.is_dir():
+            return folder
+        self._cache.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=self._cache))
+        try:
+            self._download(name, work)
+            work.rename(folder)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        for other in self._cache.iterdir():  # open mappings of an older version outlive their files
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+        return folder
+
+    def _download(self, version: str, work: Path) -> None:
+        (work / FILE_NAME).write_bytes(self._get(f"{version}/{FILE_NAME}"))
+        manifest = read_manifest(work)
+
+        def copy(name: str) -> None:
+            path = work / name
+            if not path.resolve().is_relative_to(work.resolve()):
+                raise BundleTamperedError(f"the manifest names a file outside the bundle: {name!r}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self._get(f"{version}/{name}"))
+
+        with ThreadPoolExecutor(PARALLEL) as threads:
+            list(threads.map(copy, manifest.files))
+        verify(work, manifest)
+
+    def _get(self, name: str) -> bytes:
+        key = f"{self._prefix}/{name}".lstrip("/")
+        try:
+            body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404", "AccessDenied"):
+                raise BundleMissingError(f"s3://{self._bucket}/{key} is not there; publish a bundle first") from None
+            raise StoreUnavailableError("bundles", error.response["Error"]["Code"]) from error
+        except BotoCoreError as error:
+            raise StoreUnavailableError("bundles", type(error).__name__) from error
+        return body
