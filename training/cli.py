@@ -12,8 +12,12 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
+from training.commands import data
 
-app: Final = typer.Typer(help="Recommendations for online shops: prepare data, train, evaluate, serve.", no_args_is_help=True)
+app: Final = typer.Typer(
+    help="Recommendations for online shops: prepare data, train, evaluate, serve.", no_args_is_help=True
+)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

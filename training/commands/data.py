@@ -1,0 +1,81 @@
+"""`fusionrec data …`: prepare data sets and show their reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fusionrec.errors import DataError
+from fusionrec.settings import Settings
+
+app = typer.Typer(help="Prepare data sets: read, clean, sessionise, split, report.", no_args_is_help=True)
+
+SOURCES = ("completejourney", "movielens-100k", "amazon-sequences", "csv")
+
+
+@app.command()
+def prepare(
+    source: Annotated[str, typer.Option(help=f"one of {', '.join(SOURCES)}")],
+    path: Annotated[Path | None, typer.Option(help="amazon-sequences: the file or its folder")] = None,
+    events: Annotated[Path | None, typer.Option(help="csv: events, CSV or Parquet (docs/data.md)")] = None,
+    items: Annotated[Path | None, typer.Option(help="csv: items, CSV or Parquet")] = None,
+    users: Annotated[Path | None, typer.Option(help="csv: users, CSV or Parquet")] = None,
+    name: Annotated[str, typer.Option(help="name of the data set; the source's name when not given")] = "",
+    min_item_users: Annotated[
+        int | None, typer.Option(min=0, help="drop items with fewer users before the test window")
+    ] = None,
+    min_user_events: Annotated[
+        int | None, typer.Option(min=0, help="drop users with fewer events before the test window")
+    ] = None,
+    test_days: Annotated[float | None, typer.Option(min=0.0001, help="length of the test window")] = None,
+    validation_days: Annotated[float | None, typer.Option(min=0.0001, help="length of the validation window")] = None,
+    force: Annotated[bool, typer.Option("--force", help="prepare again even when nothing changed")] = False,
+) -> None:
+    """Read a source, clean it, and write a data set that everything else works on.
+
+    The same inputs and options give the same data set: a second run reuses what is there.
+    """
+    from training.data.prepare import Options  # noqa: PLC0415  the command line starts without DuckDB and Ibis
+    from training.data.prepare import prepare as run  # noqa: PLC0415
+    from training.data.sources.frame import Inputs  # noqa: PLC0415
+    from training.data.sources.registry import source_named  # noqa: PLC0415
+
+    chosen = source_named(source)
+    inputs = Inputs(home=Settings.from_env().home, path=path, events=events, items=items, users=users)
+    options = Options(min_item_users, min_user_events, test_days, validation_days, force)
+    console = Console()
+    label = folder_name(name or source)
+    with console.status("starting") as status:
+        dataset, reused = run(chosen, inputs, label, options, lambda text: status.update(f"{label}: {text}"))
+    if reused:
+        console.print(f"{dataset.folder} is up to date: same inputs and options (--force prepares it again)")
+        return
+    show(dataset.folder)
+
+
+@app.command("report")
+def show_report(name: Annotated[str, typer.Argument(help="name of a prepared data set")]) -> None:
+    """Show the report of a prepared data set again."""
+    show(Settings.from_env().home / folder_name(name))
+
+
+def show(folder: Path) -> None:
+    from training.data.report import for_terminal  # noqa: PLC0415
+
+    path = folder / "report.json"
+    if not path.is_file():
+        raise DataError("no report there; run `fusionrec data prepare` first", pointer=str(path))
+    console = Console()
+    console.print(for_terminal(json.loads(path.read_text())))
+    console.print(f"written to {folder}; rejected lines are in quarantine.csv")
+
+
+def folder_name(name: str) -> str:
+    """A data set's name is one folder below the workspace."""
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
+        raise DataError(f"{name!r} is no name for a data set; use letters, digits, -, _ and .", pointer="--name")
+    return name

@@ -1,0 +1,1 @@
+"""One reader a source; every one gives the same raw frame (`frame.py`)."""
