@@ -1,0 +1,163 @@
+# mypy: disallow-untyped-decorators=False
+"""What every HTTP handler shares: the resolver, body limits, and errors as problem+json without internal names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
+from aws_lambda_powertools.metrics import MetricUnit
+
+from fusionrec.contracts.problems import MEDIA_TYPE, FieldProblem, Problem, field_problem, problem
+from fusionrec.errors import BadInputError, BundleError, StoreUnavailableError, UnknownItemError, UnknownUserError
+from fusionrec.observability import logger, metrics, tracer
+
+MAX_BODY_BYTES: Final = 1_000_000
+RETRY_AFTER_S: Final = 5
+METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+
+Event = dict[str, Any]
+Handler = Callable[[Event, Any], Event]
+
+
+class MalformedBodyError(BadInputError):
+    """The body is not JSON."""
+
+
+def parse_json(text: str) -> Any:
+    """Raises MalformedBodyError, saying where."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise MalformedBodyError(f"the body is not JSON: {error.msg} at {where}") from None
+    except (ValueError, RecursionError):
+        raise MalformedBodyError(
+            "the body is not JSON that can be read: a number too long, or nested too deep"
+        ) from None
+
+
+def resolver(routes: Mapping[str, str]) -> APIGatewayRestResolver:
+    """An app whose errors are problems. routes: path → the method that it answers; the others get 405."""
+    app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=parse_json)
+    for path, allowed in routes.items():
+        others = [method for method in METHODS if method != allowed]
+        app.route(path, method=others, include_in_schema=False, enable_validation=False)(_refusal(app, allowed))
+    _answer_errors(app)
+    return app
+
+
+def handler(app: APIGatewayRestResolver) -> Handler:
+    """The Lambda entry point of an app."""
+
+    @logger.inject_lambda_context(correlation_id_path="requestContext.requestId", clear_state=True)
+    @tracer.capture_lambda_handler(capture_response=False)
+    @metrics.log_metrics(capture_cold_start_metric=True)
+    def entry(event: Event, context: Any) -> Event:
+        metrics.add_metric("Requests", MetricUnit.Count, 1)
+        too_large = _too_large(event)
+        if too_large is not None:
+            return too_large
+        return dict(app.resolve(event, context))
+
+    return cast(Handler, entry)
+
+
+def refuse_unknown_query(app: APIGatewayRestResolver, known: Sequence[str]) -> None:
+    """A misspelt query parameter must not be ignored. Raises BadInputError."""
+    for name in app.current_event.query_string_parameters:
+        if name not in known:
+            raise BadInputError(f"unknown query parameter; this path takes {', '.join(known)}", pointer=f"?{name}")
+
+
+def answer(status: int, body: Problem, headers: Mapping[str, str] | None = None) -> Response[str]:
+    return Response(status, MEDIA_TYPE, body.model_dump_json(by_alias=True), headers=headers)
+
+
+def _too_large(event: Event) -> Event | None:
+    size = len(event.get("body") or "")
+    if size <= MAX_BODY_BYTES:
+        return None
+    body = problem(
+        413,
+        "too-large",
+        f"the body has {size} bytes, at most {MAX_BODY_BYTES} are taken; send fewer events a call",
+        instance=event.get("path", ""),
+        request_id=(event.get("requestContext") or {}).get("requestId") or "",
+    )
+    return {
+        "statusCode": 413,
+        "multiValueHeaders": {"Content-Type": [MEDIA_TYPE]},
+        "body": body.model_dump_json(by_alias=True),
+        "isBase64Encoded": False,
+    }
+
+
+def _refusal(app: APIGatewayRestResolver, allowed: str) -> Callable[..., Response[str]]:
+    def method_not_allowed(**_: str) -> Response[str]:
+        detail = f"{app.current_event.path} answers {allowed} only"
+        return _problem(app, 405, "method-not-allowed", detail, headers={"Allow": allowed})
+
+    return method_not_allowed
+
+
+def _problem(
+    app: APIGatewayRestResolver, status: int, code: str, detail: str, *,
+    errors: Sequence[FieldProblem] = (), headers: Mapping[str, str] | None = None,
+) -> Response[str]:  # fmt: skip
+    event = app.current_event
+    request_id = str(event.request_context.get("requestId") or "")
+    body = problem(status, code, detail, instance=event.path, request_id=request_id, errors=errors)
+    return answer(status, body, headers)
+
+
+def _answer_errors(app: APIGatewayRestResolver) -> None:
+    retry = {"Retry-After": str(RETRY_AFTER_S)}
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(error: RequestValidationError) -> Response[str]:
+        rows = [field_problem(row) for row in error.errors()]
+        noun = "field is" if len(rows) == 1 else "fields are"
+        return _problem(app, 422, "invalid", f"{len(rows)} {noun} not as they should be", errors=rows)
+
+    @app.exception_handler(RequestUnsupportedContentType)
+    def unsupported(error: RequestUnsupportedContentType) -> Response[str]:
+        return _problem(app, 415, "unsupported-media-type", "send the body as application/json")
+
+    @app.exception_handler(MalformedBodyError)
+    def malformed(error: MalformedBodyError) -> Response[str]:
+        return _problem(app, 400, "malformed-json", str(error))
+
+    @app.exception_handler([UnknownItemError, UnknownUserError])
+    def unknown(error: BadInputError) -> Response[str]:
+        code = "unknown-item" if isinstance(error, UnknownItemError) else "unknown-user"
+        return _problem(app, 404, code, str(error))
+
+    @app.exception_handler(BadInputError)
+    def bad_input(error: BadInputError) -> Response[str]:
+        rows = [FieldProblem(pointer=error.pointer, detail=str(error))]
+        return _problem(app, 422, "invalid", "1 field is not as it should be", errors=rows)
+
+    @app.exception_handler(BundleError)
+    def no_bundle(error: BundleError) -> Response[str]:
+        logger.error("no bundle to serve", extra={"detail": str(error)})
+        return _problem(app, 503, "no-model", "there is no model to answer with; try again shortly", headers=retry)
+
+    @app.exception_handler(StoreUnavailableError)
+    def store_away(error: StoreUnavailableError) -> Response[str]:
+        logger.error("store unavailable", extra={"detail": str(error)})
+        return _problem(app, 503, "unavailable", "a store does not answer; try again shortly", headers=retry)
+
+    @app.exception_handler(NotFoundError)
+    def not_found(error: NotFoundError) -> Response[str]:
+        return _problem(app, 404, "not-found", f"there is nothing at {app.current_event.path}")
+
+    @app.exception_handler(Exception)
+    def unexpected(error: Exception) -> Response[str]:
+        logger.exception("unexpected error")
+        metrics.add_metric("UnexpectedErrors", MetricUnit.Count, 1)
+        return _problem(app, 500, "internal", "something went wrong here; the request id finds it in the logs")

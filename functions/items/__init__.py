@@ -1,0 +1,1 @@
+"""GET /v1/items/{itemId}/similar, GET /v1/trending."""

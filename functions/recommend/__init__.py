@@ -1,0 +1,1 @@
+"""POST /v1/recommendations, health and the API description."""

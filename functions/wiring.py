@@ -1,0 +1,130 @@
+"""Builds each use case once per container, and alone chooses the adapters."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from fusionrec.absorb import Absorber
+from fusionrec.active_model import ActiveModel
+from fusionrec.adapters.clock import SystemClock
+from fusionrec.adapters.local_files import DirectSink, FolderBundles, LoggingSink, SlateFile
+from fusionrec.adapters.log_lines import SlateLines
+from fusionrec.ingest import Ingester
+from fusionrec.ports import BundleStore, Clock, EventSink, SessionWriter, SlateLog, UserFeatures
+from fusionrec.profile import Profiles
+from fusionrec.recommend import Recommender
+from fusionrec.settings import Settings
+
+S3_CACHE = Path("/tmp/bundles")  # noqa: S108 - the only folder that a function may write
+
+
+class Features(UserFeatures, SessionWriter, Protocol):
+    """A store that reads both views and writes the session."""
+
+
+@cache
+def settings() -> Settings:
+    return Settings.from_env()
+
+
+@cache
+def clock() -> Clock:
+    return SystemClock(settings().clock_starts_at)
+
+
+@cache
+def models() -> ActiveModel:
+    return ActiveModel(_bundles(), settings().bundle_check_s, settings().onnx_threads)
+
+
+@cache
+def recommender() -> Recommender:
+    return Recommender(_features(consistent=False), models(), _slates(), clock())
+
+
+@cache
+def ingester() -> Ingester:
+    return Ingester(_sink(), _features(consistent=False), models(), clock())
+
+
+@cache
+def profiles() -> Profiles:
+    return Profiles(_features(consistent=False), clock())
+
+
+@cache
+def absorber() -> Absorber:
+    features = _features(consistent=True)
+    return Absorber(features, features, clock())
+
+
+@cache
+def _features(*, consistent: bool) -> Features:
+    if settings().store == "local":
+        return _local_features()
+    from fusionrec.adapters.feast_dynamodb import DynamoFeatures
+
+    client = _aws("dynamodb", connect_timeout=0.5, read_timeout=1.0)
+    return DynamoFeatures(client, settings().table_prefix, clock(), consistent=consistent)
+
+
+@cache
+def _local_features() -> Features:
+    """The SDK is imported here only: no function carries it."""
+    from fusionrec.adapters.feast_local import open_store
+
+    from fusionrec.adapters.feast_sdk import SdkFeatures
+
+    return SdkFeatures(open_store(settings().dataset_dir), clock())
+
+
+def _bundles() -> BundleStore:
+    uri = settings().bundle_uri
+    if uri.startswith("s3://"):
+        from fusionrec.adapters.s3 import S3Bundles
+
+        return S3Bundles(_aws("s3", connect_timeout=2.0, read_timeout=10.0), uri, S3_CACHE)
+    return FolderBundles(Path(uri) if uri else settings().dataset_dir / "bundles")
+
+
+def _sink() -> EventSink:
+    if settings().event_queue_url:
+        from fusionrec.adapters.sqs import SqsSink
+
+        sink: EventSink = SqsSink(_aws("sqs", connect_timeout=1.0, read_timeout=3.0), settings().event_queue_url)
+    else:
+        sink = DirectSink(absorber())
+    if settings().event_stream:
+        from fusionrec.adapters.firehose import FirehoseLoggingSink
+
+        client = _aws("firehose", connect_timeout=1.0, read_timeout=2.0)
+        return FirehoseLoggingSink(sink, client, settings().event_stream)
+    return LoggingSink(sink, settings().dataset_dir / "log" / "events") if settings().store == "local" else sink
+
+
+def _slates() -> SlateLog:
+    if settings().slate_stream:
+        from fusionrec.adapters.firehose import FirehoseSlates
+
+        return FirehoseSlates(_aws("firehose", connect_timeout=0.3, read_timeout=0.5), settings().slate_stream)
+    if settings().store == "local":
+        return SlateFile(settings().dataset_dir / "log" / "slates")
+    return SlateLines()
+
+
+def _aws(service: str, connect_timeout: float, read_timeout: float) -> Any:
+    """A client with timeouts in seconds. Botocore itself: importing boto3 around it would double the cold start."""
+    import botocore.session
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=16,
+    )
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return botocore.session.get_session().create_client(service, region_name=region, config=config)
