@@ -12,7 +12,10 @@ from fusionrec.active_model import ActiveModel
 from fusionrec.adapters.clock import SystemClock
 from fusionrec.adapters.local_files import DirectSink, FolderBundles, LoggingSink, SlateFile
 from fusionrec.adapters.log_lines import SlateLines
+from fusionrec.adapters.no_store import NoStore
+from fusionrec.errors import StoreUnavailableError
 from fusionrec.ingest import Ingester
+from fusionrec.observability import logger
 from fusionrec.ports import BundleStore, Clock, EventSink, SessionWriter, SlateLog, UserFeatures
 from fusionrec.profile import Profiles
 from fusionrec.recommend import Recommender
@@ -74,11 +77,14 @@ def _features(*, consistent: bool) -> Features:
 @cache
 def _local_features() -> Features:
     """The SDK is imported here only: no function carries it."""
-    from fusionrec.adapters.feast_local import open_store
-
+    from fusionrec.adapters.feast_local import open_local_store
     from fusionrec.adapters.feast_sdk import SdkFeatures
 
-    return SdkFeatures(open_store(settings().dataset_dir), clock())
+    try:
+        return SdkFeatures(open_local_store(settings().dataset_dir), clock())
+    except StoreUnavailableError as error:
+        logger.error("serving without user features", extra={"detail": str(error)})
+        return NoStore(str(error))
 
 
 def _bundles() -> BundleStore:

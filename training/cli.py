@@ -12,12 +12,15 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import data
+from training.commands import data, features, serve
 
 app: Final = typer.Typer(
     help="Recommendations for online shops: prepare data, train, evaluate, serve.", no_args_is_help=True
 )
 app.add_typer(data.app, name="data")
+app.add_typer(features.app, name="features")
+app.command()(serve.serve)
+app.command()(serve.demo)
 
 
 def main() -> None:

@@ -6,10 +6,15 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
-from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 SESSION_PREFIX: Final = "session:"  # the key of a session without a user; no user id may look like one
+
+
+def to_camel(name: str) -> str:
+    """`n_events_7d` → `nEvents7d`."""
+    first, *others = name.split("_")
+    return first + "".join(part.capitalize() for part in others)
 
 
 class Request(BaseModel):

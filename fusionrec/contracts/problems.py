@@ -60,6 +60,8 @@ def _detail(error: Mapping[str, Any]) -> str:
         if str(error["loc"][-1]) in PLANNED_FIELDS:
             return "not supported yet; leave it out"
         return "unknown field; remove it or correct its name"
+    if error["type"] in ("model_type", "model_attributes_type"):
+        return "Input should be a JSON object"  # pydantic's own words name the class
     text = str(error["msg"])
     value = error.get("input")
     if error["type"] != "missing" and isinstance(value, str | int | float | bool):

@@ -1,0 +1,224 @@
+"""The real handlers on one local port: `python -m functions.local_server --open`. It stands in for API Gateway.
+
+Identity is the gateway's business: here there is none, so every /v1 call gets 401 unless `--open` was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import re
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from typing import Any, Final
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from functions.local_setup import configure
+from fusionrec.errors import BundleError, FusionrecError
+
+Event = dict[str, Any]
+Handler = Callable[[Event, Any], Event]
+
+MAX_BODY_BYTES: Final = 10_000_000  # API Gateway's limit
+ROUTES: Final = (
+    (r"/v1/recommendations|/health/live|/health/ready|/openapi\.json", "functions.recommend.app"),
+    (r"/v1/items/[^/]+/similar|/v1/trending", "functions.items.app"),
+    (r"/v1/events", "functions.events.app"),
+    (r"/v1/users/[^/]+/profile", "functions.users.app"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalContext:
+    """What the handlers read of Lambda's context."""
+
+    aws_request_id: str
+    function_name: str = "local"
+    memory_limit_in_mb: int = 0
+    invoked_function_arn: str = "local"
+
+
+class Gateway:
+    """Turns an HTTP request into a REST API event and calls the function that serves its path.
+
+    One call at a time, as in a Lambda container: the handlers' resolvers hold the current event.
+    """
+
+    def __init__(self, *, open_access: bool) -> None:
+        self.open_access = open_access
+        self._lock = threading.Lock()
+        self._handlers: list[tuple[re.Pattern[str], Handler]] = [
+            (re.compile(pattern), import_module(module).handler) for pattern, module in ROUTES
+        ]
+
+    def call(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Event:
+        """An API Gateway proxy answer: statusCode, multiValueHeaders, body."""
+        request_id = str(uuid.uuid4())
+        parts = urlsplit(target)
+        path = unquote(parts.path)
+        if path.startswith("/v1/") and not self.open_access:
+            detail = "the request carries no identity; a local server answers without one only if started with --open"
+            return refusal(401, "unauthorized", detail, path, request_id)
+        for pattern, handler in self._handlers:
+            if pattern.fullmatch(path):
+                event = proxy_event(method, path, parts.query, headers, body, request_id)
+                with self._lock:
+                    answer = handler(event, LocalContext(request_id))
+                    _drop_metrics()
+                    return answer
+        return refusal(404, "not-found", f"there is nothing at {path}", path, request_id)
+
+
+def _drop_metrics() -> None:
+    """Powertools prints metrics once a hundred have gathered, though they are switched off."""
+    from fusionrec.observability import metrics
+
+    metrics.clear_metrics()
+
+
+def proxy_event(method: str, path: str, query: str, headers: dict[str, str], body: bytes, request_id: str) -> Event:
+    """An event as a REST API sends it to a function."""
+    values = parse_qs(query, keep_blank_values=True)
+    try:
+        text, encoded = body.decode(), False
+    except UnicodeDecodeError:
+        text, encoded = base64.b64encode(body).decode(), True
+    return {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": {name: found[-1] for name, found in values.items()} or None,
+        "multiValueQueryStringParameters": values or None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {
+            "requestId": request_id,
+            "stage": "local",
+            "path": path,
+            "httpMethod": method,
+            "identity": {},
+        },
+        "body": text or None,
+        "isBase64Encoded": encoded,
+    }
+
+
+def refusal(status: int, code: str, detail: str, path: str, request_id: str) -> Event:
+    from fusionrec.contracts.problems import MEDIA_TYPE, problem
+
+    body = problem(status, code, detail, instance=path, request_id=request_id)
+    return {
+        "statusCode": status,
+        "multiValueHeaders": {"Content-Type": [MEDIA_TYPE]},
+        "body": body.model_dump_json(by_alias=True),
+    }
+
+
+class RequestHandler(BaseHTTPRequestHandler):
+    """Bytes in, bytes out."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "fusionrec"
+    sys_version = ""
+    timeout = 30  # seconds a client may keep a connection without a word
+    gateway: Gateway  # set by `serve`
+
+    def _answer(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        path = urlsplit(self.path).path
+        if not length.isdigit() or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+            self._send(refusal(411, "length-required", "send the body with its Content-Length", path, ""))
+            return
+        if int(length) > MAX_BODY_BYTES:
+            self.close_connection = True  # the body stays unread
+            detail = f"the body has {length} bytes, at most {MAX_BODY_BYTES} are taken; send fewer events a call"
+            self._send(refusal(413, "too-large", detail, path, ""))
+            return
+        body = self.rfile.read(int(length))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self._send(self.gateway.call(self.command, self.path, headers, body))
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _answer  # noqa: N815 - names of the standard library
+
+    def _send(self, answer: Event) -> None:
+        body = str(answer["body"] or "").encode()
+        self.send_response(answer["statusCode"])
+        for name, values in answer["multiValueHeaders"].items():
+            for value in values:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def serve(port: int, *, open_access: bool) -> ThreadingHTTPServer:
+    """A server that is bound but not yet running; port 0 picks a free one. Only this machine can reach it."""
+    gateway = Gateway(open_access=open_access)
+    handler = type("BoundRequestHandler", (RequestHandler,), {"gateway": gateway})
+    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+    server.daemon_threads = True
+    return server
+
+
+def examples(port: int, user_id: str) -> str:
+    """curl lines that work against this server."""
+    from functions import wiring
+
+    base, now = f"http://127.0.0.1:{port}", wiring.clock().now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        item_id = wiring.models().current().bundle.catalogue.item_id(1)
+    except BundleError as error:
+        return f"no model yet, recommendations get 503: {error}"
+    slate = json.dumps({"userId": user_id, "numResults": 5, "explain": True})
+    event = {"eventId": "example-1", "eventType": "purchase", "itemId": item_id, "sentAt": now}
+    events = json.dumps({"userId": user_id, "sessionId": "example", "eventList": [event]})
+    send = "curl -s -H 'content-type: application/json'"
+    return "\n".join(
+        [
+            f"{send} {base}/v1/recommendations -d '{slate}'",
+            f"{send} {base}/v1/events -d '{events}'",
+            f"curl -s '{base}/v1/items/{quote(item_id)}/similar?kind=complement&numResults=5'",
+            f"curl -s {base}/v1/users/{quote(user_id)}/profile",
+            f"curl -s {base}/openapi.json",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The fusionrec API on a local port.")
+    parser.add_argument("--port", type=int, default=8000, help="0 picks a free one")
+    parser.add_argument("--open", action="store_true", help="development: answer requests that carry no identity")
+    parser.add_argument("--user", default="visitor-1", help="user id in the example requests")
+    given = parser.parse_args()
+    try:
+        configure()
+        server = serve(given.port, open_access=given.open)
+    except FusionrecError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: port {given.port} cannot be used ({error.strerror}); choose another with --port")
+    port = server.server_address[1]
+    if given.open:
+        print("OPEN DEVELOPMENT MODE: anyone on this machine can read and write every user. Never use it for a shop.")
+    else:
+        print("requests to /v1 get 401: there is no identity provider here; --open serves without one, for development")
+    print(f"{examples(port, given.user)}\nlistening on http://127.0.0.1:{port}", flush=True)
+    with server:
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m training …` is `fusionrec …`."""
+
+from training.cli import main
+
+main()

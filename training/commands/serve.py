@@ -1,0 +1,90 @@
+"""`fusionrec serve` and `fusionrec demo`: the handlers over a prepared and trained data set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from fusionrec.errors import DataError, FusionrecError
+from fusionrec.settings import Settings
+from training.commands.data import folder_name
+
+SELF_CONTAINED: Final = ("completejourney", "movielens-100k")  # sources that need no file of the user's
+
+Dataset = Annotated[str, typer.Option(help="name of the data set")]
+User = Annotated[str, typer.Option(help="a user of the data set; one with typical activity when not given")]
+
+
+def serve(
+    dataset: Dataset = "completejourney",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one")] = 8000,
+    open_access: Annotated[
+        bool, typer.Option("--open", help="development: answer requests that carry no identity")
+    ] = False,
+    user: User = "",
+) -> None:
+    """The HTTP API on a local port, by the same handlers as in the cloud."""
+    folder = Settings.from_env().home / folder_name(dataset)
+    if not (folder / "bundles" / "current").is_file():
+        raise DataError(f"no trained model there; run `fusionrec train --dataset {dataset}` first", pointer=str(folder))
+    command = [sys.executable, "-m", "functions.local_server", "--port", str(port)]
+    command += ["--user", user or typical_user(folder)]
+    command += ["--open"] if open_access else []
+    os.execve(sys.executable, command, {**os.environ, "FUSIONREC_DATASET": dataset})  # noqa: S606
+
+
+def demo(dataset: Dataset = "completejourney", user: User = "") -> None:
+    """From nothing to recommendations for a real shopper; every step reuses what is there."""
+    started = time.monotonic()
+    console = Console()
+    folder = Settings.from_env().home / folder_name(dataset)
+    steps = [["features", "sync"], ["train"]]
+    if dataset in SELF_CONTAINED:  # the files of another data set are known to whoever prepared it
+        steps.insert(0, ["data", "prepare", "--source", dataset])
+    environment = {**os.environ, "FUSIONREC_DATASET": dataset}
+    for step in steps:
+        console.print(f"[bold]fusionrec {' '.join(step)}[/bold]")
+        run_step(step, environment)
+    ready_s = time.monotonic() - started
+    command = [sys.executable, "-m", "functions.demo", "--user", user or typical_user(folder)]
+    status = subprocess.run(command, env=environment, check=False).returncode
+    if status:
+        raise typer.Exit(status)
+    console.print(f"\npipeline {ready_s:.0f} s, with the demo {time.monotonic() - started:.0f} s. "
+                  f"Next: fusionrec serve --open")  # fmt: skip
+
+
+def run_step(arguments: list[str], environment: dict[str, str]) -> None:
+    """The same command line in its own process, so that a step's memory is given back. Raises FusionrecError."""
+    status = subprocess.run([sys.executable, "-m", "training", *arguments], env=environment, check=False).returncode
+    if status == 130:
+        raise KeyboardInterrupt
+    if status:
+        raise FusionrecError(f"`fusionrec {' '.join(arguments)}` failed with exit code {status}; its message is above")
+
+
+def typical_user(folder: Path) -> str:
+    """Among those active in the last week of the data, the user with the median number of events."""
+    import duckdb  # noqa: PLC0415 - the command line starts without it
+
+    events = folder / "events.parquet"
+    if not events.is_file():
+        raise DataError("no prepared data set there; run `fusionrec data prepare` first", pointer=str(folder))
+    row = duckdb.execute(
+        """
+        with users as (select user_id, count(*) as n, max(sent_at) as latest from read_parquet(?) group by all),
+             active as (select * from users where latest >= (select max(latest) from users) - interval 7 day)
+        select user_id from active order by abs(n - (select median(n) from active)), user_id limit 1
+        """,
+        [str(events)],
+    ).fetchone()
+    if row is None:
+        raise DataError("the data set holds no events", pointer=str(events))
+    return str(row[0])
