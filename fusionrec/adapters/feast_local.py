@@ -1,0 +1,41 @@
+"""The local Feast store of one data set: SQLite on-line, DuckDB off-line, below `<dataset>/feast/`.
+
+Slow to import (the Feast SDK); local serving and training use it, functions never do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+import yaml
+from feast import FeatureStore, RepoConfig
+
+from fusionrec.errors import StoreUnavailableError
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2] / "feature_repo"
+LOCAL_YAML: Final = REPOSITORY / "feature_store.local.yaml"
+
+
+def local_config(dataset_dir: Path) -> RepoConfig:
+    """`feature_store.local.yaml` with the paths of this data set. Raises StoreUnavailableError when it is missing."""
+    try:
+        text = LOCAL_YAML.read_text()
+    except OSError as error:
+        raise StoreUnavailableError(
+            "user_features", f"no {LOCAL_YAML.name} ({error.strerror}); run in a checkout"
+        ) from None
+    folder = dataset_dir.resolve()
+    paths = {"FUSIONREC_HOME": str(folder.parent), "FUSIONREC_DATASET": folder.name}
+    config: dict[str, Any] = yaml.safe_load(Template(text).substitute(paths))
+    return RepoConfig(**config, repo_path=REPOSITORY)
+
+
+def open_local_store(dataset_dir: Path) -> FeatureStore:
+    """The store that `fusionrec features sync` filled. Raises StoreUnavailableError when it did not."""
+    if not (dataset_dir / "feast" / "registry.db").is_file():
+        raise StoreUnavailableError(
+            "user_features", f"no feature store in {dataset_dir / 'feast'}; run `fusionrec features sync`"
+        )
+    return FeatureStore(config=local_config(dataset_dir))

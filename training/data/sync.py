@@ -1,0 +1,134 @@
+"""Compute, apply and materialize as one piece of work that can be interrupted and continues where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from fusionrec.bundle.manifest import sha256_of
+from fusionrec.errors import DataError
+from fusionrec.feature_spec import FEATURE_SERVICES, VIEWS, FeatureView, spec_hash
+from training.data.dataset import Dataset
+from training.data.features.compute import RECIPE, compute_view
+
+FILE_NAME: Final = "progress.json"
+BATCH_VIEWS: Final = tuple(view for view in VIEWS if not view.push_only)
+
+
+class Reporter(Protocol):
+    """Shows how far the work is."""
+
+    def __call__(self, what: str, done: int, total: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """data/<dataset>/feast/progress.json, written after every step that need not be repeated."""
+
+    path: Path
+    made_from: str  # hash of the data and of the spec: anything else begins anew
+    computed: dict[str, str] = field(default_factory=dict)  # view → sha256 of its file
+    applied: bool = False
+    written: dict[str, int] = field(default_factory=dict)  # view → rows that are in the online store
+    finished: list[str] = field(default_factory=list)  # views that the registry knows as materialized
+
+    @classmethod
+    def load(cls, dataset: Dataset) -> Self:
+        """What was done for these very events and this very feature spec; nothing when either changed."""
+        path = dataset.folder / "feast" / FILE_NAME
+        specs = [spec_hash(service) for service in FEATURE_SERVICES]
+        fresh = cls(path, "-".join([dataset.data_hash[:16], *specs, str(RECIPE)]))
+        try:
+            saved = json.loads(path.read_bytes())
+        except (FileNotFoundError, ValueError):  # a damaged progress file means: do it again
+            return fresh
+        if not isinstance(saved, dict) or saved.get("made_from") != fresh.made_from:
+            return fresh
+        return cls(path, **saved)
+
+    def forget(self, stages: Sequence[str]) -> None:
+        """Do these stages again, whatever was done."""
+        if "compute" in stages:
+            self.computed.clear()
+        if "apply" in stages:
+            self.applied = False
+        if "materialize" in stages:
+            self.written.clear()
+            self.finished.clear()
+
+    def save(self) -> None:
+        self.path.parent.mkdir(exist_ok=True)
+        scratch = self.path.with_suffix(".tmp")
+        fields = asdict(self)
+        del fields["path"]
+        scratch.write_text(json.dumps(fields, indent=2) + "\n")
+        scratch.replace(self.path)
+
+
+def compute(dataset: Dataset, progress: Progress, report: Reporter) -> None:
+    """features/<view>.parquet of every view; a file that is there and unchanged is kept."""
+    for done, view in enumerate(VIEWS):
+        report(f"computing {view.name}", done, len(VIEWS))
+        path = dataset.folder / "features" / f"{view.name}.parquet"
+        if path.is_file() and progress.computed.get(view.name) == sha256_of(path):
+            continue
+        compute_view(dataset, view)
+        progress.computed[view.name] = sha256_of(path)
+        progress.written.pop(view.name, None)
+        progress.finished = [name for name in progress.finished if name != view.name]
+        progress.save()
+    report("features computed", len(VIEWS), len(VIEWS))
+
+
+def apply(dataset: Dataset, progress: Progress, report: Reporter) -> None:
+    """Register the definitions. Raises DataError when the features are not computed."""
+    from training.data.feast_store import apply_definitions  # noqa: PLC0415  the Feast SDK takes seconds to import
+
+    missing = [view.name for view in VIEWS if not (dataset.folder / "features" / f"{view.name}.parquet").is_file()]
+    if missing:
+        raise DataError(f"{', '.join(missing)} not computed; run `fusionrec features compute` or `sync`")
+    report("applying the definitions", 0, 1)
+    if not (progress.applied and (dataset.folder / "feast" / "registry.db").is_file()):
+        apply_definitions(dataset)
+        progress.applied = True
+        progress.save()
+    report("definitions applied", 1, 1)
+
+
+def materialize(dataset: Dataset, progress: Progress, report: Reporter) -> None:
+    """Fill the online store with the rows of the last cut-off, in chunks; user_session is push-only and left alone."""
+    from training.data import feast_store  # noqa: PLC0415  as above
+
+    store = feast_store.open_store(dataset)
+    for view in BATCH_VIEWS:
+        if view.name in progress.finished:
+            continue
+        rows = feast_store.newest_rows(dataset, view)
+        for start in range(progress.written.get(view.name, 0), rows.num_rows, feast_store.CHUNK_ROWS):
+            report(f"writing {view.name}", start, rows.num_rows)
+            feast_store.write_online(store, view, rows.slice(start, feast_store.CHUNK_ROWS))
+            progress.written[view.name] = min(start + feast_store.CHUNK_ROWS, rows.num_rows)
+            progress.save()
+        feast_store.finish(store, view, dataset)
+        progress.finished.append(view.name)
+        progress.save()
+    report("online store filled", 1, 1)
+
+
+def is_done(progress: Progress, dataset: Dataset) -> bool:
+    """Everything computed, applied and written; nothing to do but to say so."""
+    whole = {view.name for view in BATCH_VIEWS} == set(progress.finished)
+    stores = all((dataset.folder / "feast" / name).is_file() for name in ("registry.db", "online.db"))
+    return whole and progress.applied and stores and all(is_current(progress, dataset, view) for view in VIEWS)
+
+
+def is_current(progress: Progress, dataset: Dataset, view: FeatureView) -> bool:
+    path = dataset.folder / "features" / f"{view.name}.parquet"
+    return path.is_file() and progress.computed.get(view.name) == sha256_of(path)
+
+
+Stage = Callable[[Dataset, Progress, Reporter], None]
+STAGES: Final[tuple[Stage, ...]] = (compute, apply, materialize)
