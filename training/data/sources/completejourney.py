@@ -81,6 +81,8 @@ def purchases(lines: Any, products: Any) -> Any:
         price_cents=(joined.sales_value / units * 100).round(),
         discount_cents=((joined.retail_disc + joined.coupon_match_disc) / units * 100).round(),
         session_id=joined.basket_id,
+        # One basket has one time, and the file sorts it by product: an order that says nothing but could be learned.
+        position=(joined.basket_id.cast("string") + "-" + joined.product_id.cast("string")).hash() % 2**31,
         flaw_rule=ibis.cases(*[(is_so, rule) for is_so, rule, _, _ in flaw]),
         flaw_field=ibis.cases(*[(is_so, field) for is_so, _, field, _ in flaw]),
         flaw_value=ibis.cases((is_fuel | is_coupon, joined.department)),

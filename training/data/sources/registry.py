@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from fusionrec.errors import DataError
-from training.data.sources import amazon_sequences, completejourney, movielens
+from training.data.sources import amazon_sequences, completejourney, movielens, own_files
 from training.data.sources.frame import Source
 
-ALL: Final = (completejourney.SOURCE, movielens.SOURCE, amazon_sequences.SOURCE)
+ALL: Final = (completejourney.SOURCE, movielens.SOURCE, amazon_sequences.SOURCE, own_files.SOURCE)
 SOURCES: Final[dict[str, Source]] = {source.name: source for source in ALL}
 
 

@@ -1,0 +1,110 @@
+"""CSV and Parquet files as Ibis tables with line numbers; malformed lines are set aside, not dropped."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from fusionrec.errors import DataError
+
+PARQUET: Final = (".parquet", ".pq")
+DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+REJECTED: Final = pa.schema(
+    [("file", pa.string()), ("line", pa.int64())]
+    + [(name, pa.string()) for name in ("rule", "field", "value", "reason")]
+)
+
+
+def read_file(con: Any, name: str, path: Path) -> tuple[Any, Any]:
+    """(rows with `line`, rejected lines) as tables of the connection. CSV values are texts, empty ones null.
+
+    `line` is the record's place in a CSV file (the header is 1), the row's number, from 1, in a Parquet file.
+    Raises DataError; the engine's own error for a damaged Parquet file.
+    """
+    if path.stat().st_size == 0:
+        raise DataError("is empty; the first line should name the columns", pointer=str(path))
+    if path.suffix.lower() in PARQUET:
+        table = con.read_parquet(path)
+        table = con.create_table(name, table.mutate(line=ibis.row_number() + 1), temp=True)
+        rejected = REJECTED.empty_table()
+    else:
+        rows, rejected = read_csv(path)
+        table = con.create_table(name, ibis.memtable(rows), temp=True)
+    return table, con.create_table(f"{name}_rejected", ibis.memtable(rejected), temp=True)
+
+
+def read_csv(path: Path) -> tuple[pa.Table, pa.Table]:
+    suffix = path.with_suffix("").suffix if path.suffix.lower() == ".gz" else path.suffix
+    delimiter = DELIMITERS.get(suffix.lower())
+    if delimiter is None:
+        raise DataError("is neither .csv, .tsv (also .gz) nor .parquet; rename or convert it", pointer=str(path))
+    names = header(path, delimiter)
+    malformed: list[pa_csv.InvalidRow] = []
+
+    def set_aside(row: pa_csv.InvalidRow) -> str:
+        malformed.append(row)
+        return "skip"
+
+    try:
+        table = pa_csv.read_csv(
+            path,
+            read_options=pa_csv.ReadOptions(use_threads=False),  # invalid rows are numbered only without threads
+            parse_options=pa_csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=set_aside
+            ),
+            convert_options=pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+            ),
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"cannot be read ({str(error).splitlines()[0]})", pointer=str(path)) from None
+    bad_lines = np.array([row.number for row in malformed], np.int64)
+    lines = np.setdiff1d(np.arange(2, table.num_rows + len(malformed) + 2), bad_lines)
+    rejected = {
+        "file": [path.name] * len(malformed),
+        "line": bad_lines,
+        "rule": ["malformed-line"] * len(malformed),
+        "field": [""] * len(malformed),
+        "value": [row.text for row in malformed],
+        "reason": [f"{row.actual_columns} values for {row.expected_columns} columns" for row in malformed],
+    }
+    return table.append_column("line", pa.array(lines)), pa.table(rejected, schema=REJECTED)
+
+
+def header(path: Path, delimiter: str) -> list[str]:
+    """The names in the first line. Raises DataError when it is not text or names a column twice."""
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            names = next(csv.reader(file, delimiter=delimiter), [])
+    except (UnicodeDecodeError, OSError, csv.Error) as error:
+        raise DataError(f"is not UTF-8 text ({error})", pointer=f"{path}:1") from None
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"names {', '.join(twice)} twice", pointer=f"{path}:1")
+    return names
+
+
+def require(table: Any, names: Sequence[str], path: Path) -> None:
+    """Raises DataError that names the missing columns, the file, and what was found."""
+    found = [name for name in table.columns if name != "line"]
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(f"lacks the column {', '.join(missing)}; found {', '.join(found)}", pointer=f"{path}:1")
+
+
+def rejected_rows(rows: Any, file: str, rule: str, field: str, reason: str) -> Any:
+    """Rows as lines for the quarantine."""
+    value = rows[field].cast("string") if field else ibis.literal(None, type="string")
+    texts = {"file": file, "line": rows.line, "rule": rule, "field": field, "value": value, "reason": reason}
+    return rows.select(
+        **{name: text if isinstance(text, ibis.Expr) else ibis.literal(text) for name, text in texts.items()}
+    )
