@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from fusionrec.absorb import Absorber
+from fusionrec.adapters.local_files import DirectSink
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySink
+from fusionrec.contracts.events import EventsRequest
+from fusionrec.errors import StoreUnavailableError
+from fusionrec.ingest import Ingester
+from tests.suites.serving import NOW, active_model
+
+
+@pytest.fixture(scope="module")
+def model(toy_bundle):
+    return active_model(toy_bundle)
+
+
+@pytest.fixture
+def users() -> MemoryFeatures:
+    return MemoryFeatures(FixedClock(NOW))
+
+
+@pytest.fixture
+def sink() -> MemorySink:
+    return MemorySink()
+
+
+@pytest.fixture
+def use_case(sink, users, model) -> Ingester:
+    return Ingester(sink, users, model, FixedClock(NOW))
+
+
+def event(event_id="e1", **fields):
+    return {"eventId": event_id, "eventType": "view", "itemId": "item-01", "sentAt": NOW.isoformat(), **fields}
+
+
+def send(use_case, *events, **who):
+    return use_case.ingest(
+        EventsRequest.model_validate({"userId": "u", "sessionId": "s", **who, "eventList": list(events)})
+    )
+
+
+def codes(answer) -> list[tuple[int, str]]:
+    return [(row.index, row.code) for row in answer.rejected]
+
+
+def test_good_events_are_taken_with_all_their_fields(use_case, sink) -> None:
+    answer = send(
+        use_case,
+        event(eventValue=3, sentAt="2026-10-31T23:00:00.250+02:00", impression=["item-01", "item-02"],
+              recommendationId="r", properties={"page": "home"}, text="ok"),
+    )  # fmt: skip
+    assert (answer.accepted, answer.duplicates, answer.rejected) == (1, 0, ())
+    taken = sink.taken[0]
+    assert taken.sent_at == 1_793_480_400_250
+    assert (taken.user_id, taken.session_id, taken.event_value) == ("u", "s", 3.0)
+    assert (taken.impression, taken.recommendation_id, taken.text) == (("item-01", "item-02"), "r", "ok")
+    assert taken.properties == {"page": "home"}
+
+
+def test_one_bad_event_does_not_lose_the_others(use_case, sink) -> None:
+    answer = send(
+        use_case,
+        event("e1"),
+        event("e2", itemId="gone"),
+        event("e3", eventType="bought"),
+        "not an event",
+        event("e5", sentAt=(NOW + timedelta(days=2)).isoformat()),
+        event("e6", sentAt="2026-10-01"),
+        event("e7", sentAt=1_700_000_000),
+        event("e8", eventValue=-1),
+        event("e9", colour="red"),
+        event("e10"),
+    )
+    assert answer.accepted == 2
+    assert [taken.event_id for taken in sink.taken] == ["e1", "e10"]
+    expected = ["unknown-item", "invalid", "invalid", "sent-in-future", *["invalid"] * 4]
+    assert codes(answer) == list(zip(range(1, 9), expected, strict=True))
+    details = " ".join(row.detail for row in answer.rejected)
+    assert "colour: unknown field" in details
+    assert "EventsRequest" not in details
+    assert "instance of" not in details  # no internal name
+
+
+def test_repetitions_in_one_request_count_as_duplicates(use_case, sink) -> None:
+    answer = send(use_case, event("e1"), event("e1"), event("e1", itemId="item-02"))
+    assert (answer.accepted, answer.duplicates) == (1, 1)
+    assert codes(answer) == [(2, "event-id-reused")]
+    assert len(sink.taken) == 1
+
+
+def test_repetitions_of_earlier_requests_are_known_from_the_session(users, model) -> None:
+    use_case = Ingester(DirectSink(Absorber(users, users, FixedClock(NOW))), users, model, FixedClock(NOW))
+    assert send(use_case, event("e1", eventValue=0.1)).accepted == 1
+    answer = send(use_case, event("e1", eventValue=0.1), event("e1", eventType="cart"), event("e2"))
+    assert (answer.accepted, answer.duplicates) == (1, 1)
+    assert codes(answer) == [(1, "event-id-reused")]
+
+
+def test_the_same_event_id_of_two_users_is_two_events(use_case) -> None:
+    assert send(use_case, event("e1")).accepted == 1
+    assert send(use_case, event("e1", itemId="item-02"), userId="v").accepted == 1
+
+
+def test_a_visitor_without_user_id_is_kept_under_its_session(use_case, sink) -> None:
+    send(use_case, event("e1"), userId=None)
+    assert sink.taken[0].user_id == "session:s"
+
+
+def test_a_queue_that_is_away_is_an_error_and_loses_nothing(use_case, sink) -> None:
+    sink.unreachable = True
+    with pytest.raises(StoreUnavailableError):
+        send(use_case, event("e1"))
+    sink.unreachable = False
+    assert send(use_case, event("e1")).accepted == 1
+
+
+def test_an_unreadable_session_does_not_stop_intake(use_case, users) -> None:
+    users.unreachable.add("user_session")
+    assert send(use_case, event("e1")).accepted == 1
+
+
+def test_absorbing_never_writes_onto_a_row_it_could_not_read(users) -> None:
+    from tests.suites.serving import interaction  # noqa: PLC0415
+
+    absorber = Absorber(users, users, FixedClock(NOW))
+    absorber.absorb("u", [interaction("e1", "item-01")])
+    users.unreachable.add("user_session")
+    with pytest.raises(StoreUnavailableError):
+        absorber.absorb("u", [interaction("e2", "item-01")])
+    users.unreachable.clear()
+    absorber.absorb("u", [interaction("e2", "item-01")])
+    assert users.read("u", FixedClock(NOW).deadline(10)).session["event_ids"] == ["e1", "e2"]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fusionrec.bundle.loader import load_bundle
+from fusionrec.reasons import Reasons
+from fusionrec.scoring import Ranking
+from fusionrec.transforms import History
+
+DAY_MS = 86_400_000
+PARTS = ("popularity", "ease", "attention")
+
+
+@pytest.fixture(scope="module")
+def bundle(toy_bundle):
+    return load_bundle(toy_bundle)
+
+
+def reasons(bundle, item: int, added, *events: tuple[str, str]) -> tuple[str, ...]:
+    ids, types = zip(*events, strict=True) if events else ((), ())
+    history = History(ids, types, tuple(n * DAY_MS for n in range(len(ids))))
+    one = Ranking(np.array([item]), np.zeros(1, np.float32), np.array([added], np.float32), 0.0, PARTS)
+    return Reasons(bundle, history, bundle.catalogue.find(ids)).of(one, 0)
+
+
+def companion_of(bundle, index: int) -> int:
+    return int(bundle.neighbours["complement"].items[index][0])
+
+
+def test_repeat_purchases_are_told_from_single_ones(bundle) -> None:
+    bought = ("item-01", "purchase")
+    assert reasons(bundle, 1, [1, 0, 0], bought, bought, bought) == ("You buy this regularly",)
+    assert reasons(bundle, 1, [1, 0, 0], bought) == ("You bought this before",)
+
+
+def test_popular_is_said_of_popular_items_only(bundle) -> None:
+    best = int(np.argmax(bundle.popularity[1:])) + 1
+    worst = int(np.argmin(bundle.popularity[1:])) + 1
+    assert reasons(bundle, best, [1, 0, 0]) == ("Popular right now",)
+    assert reasons(bundle, worst, [1, 0, 0]) == ()
+
+
+def test_the_companion_is_named_with_what_was_done_and_when(bundle) -> None:
+    item = companion_of(bundle, 1)
+    (reason,) = reasons(bundle, item, [0, 1, 0], ("item-01", "purchase"))
+    assert reason == "Often bought with oat 1, which you bought on 1 January 1970"
+    (reason,) = reasons(bundle, item, [0, 1, 0], ("item-01", "view"))
+    assert "which you looked at on" in reason
+
+
+def test_no_companion_no_reason(bundle) -> None:
+    strangers = set(range(1, 11)) - set(bundle.neighbours["complement"].items[1].tolist()) - {1}
+    assert reasons(bundle, min(strangers), [0, 1, 0], ("item-01", "purchase")) == ()
+    assert reasons(bundle, companion_of(bundle, 1), [0, 1, 0], ("item-01", "removal")) == ()
+
+
+def test_the_weightiest_part_comes_first_and_arguments_against_are_silent(bundle) -> None:
+    item = companion_of(bundle, 1)
+    assert reasons(bundle, item, [0, 1, 2], ("item-01", "purchase"))[0] == "Follows from what you did last"
+    assert reasons(bundle, item, [0, 1, -2], ("item-01", "purchase"))[0].startswith("Often bought with")
+    assert reasons(bundle, item, [-1, -1, -1], ("item-01", "purchase")) == ()
+    assert reasons(bundle, item, [0, 0, 1]) == ()  # nothing was done last
