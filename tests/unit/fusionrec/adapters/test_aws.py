@@ -1,0 +1,167 @@
+"""SQS, S3 and Firehose adapters against moto, in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from moto import mock_aws
+
+from fusionrec.adapters.firehose import FirehoseLoggingSink
+from fusionrec.adapters.memory import MemorySink
+from fusionrec.adapters.s3 import S3Bundles
+from fusionrec.adapters.sqs import SqsSink
+from fusionrec.bundle.loader import load_bundle
+from fusionrec.errors import BadInputError, BundleMissingError, BundleTamperedError, StoreUnavailableError
+from fusionrec.messages import from_message, to_message
+from tests.suites.serving import interaction
+
+EVENTS = [
+    interaction(f"e{n}/日本", "item-01", user_id=f"Zoë {n % 3}", impression=("a", "b"), properties={"k": "v"})
+    for n in range(25)
+]
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield
+
+
+def client(service: str) -> Any:
+    return botocore.session.get_session().create_client(service, region_name="eu-west-1")
+
+
+def test_events_arrive_whole_in_one_group_a_user() -> None:
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName="events.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    SqsSink(sqs, url).put(EVENTS)
+    SqsSink(sqs, url).put(EVENTS[:5])  # sent again after a lost answer: the queue drops it
+    taken, groups = [], {}
+    while True:
+        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        if "Messages" not in answer:
+            break
+        for message in answer["Messages"]:
+            event = from_message(message["Body"])
+            taken.append(event)
+            groups.setdefault(message["Attributes"]["MessageGroupId"], set()).add(event.user_id)
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    assert sorted(taken, key=lambda event: event.event_id) == sorted(EVENTS, key=lambda event: event.event_id)
+    assert sorted(map(len, groups.values())) == [1, 1, 1]
+
+
+def test_entries_that_failed_are_sent_again_and_given_up_in_the_end() -> None:
+    class Flaky:
+        def __init__(self, failures: int) -> None:
+            self.failures, self.sent = failures, []
+
+        def send_message_batch(self, QueueUrl: str, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803
+            self.sent.append([entry["Id"] for entry in Entries])
+            if self.failures > 0:
+                self.failures -= 1
+                return {"Failed": [{"Id": "1"}]}
+            return {}
+
+    flaky = Flaky(1)
+    SqsSink(flaky, "url").put(EVENTS[:3])
+    assert flaky.sent == [["0", "1", "2"], ["1"]]
+    with pytest.raises(StoreUnavailableError, match="1 of 3 events"):
+        SqsSink(Flaky(99), "url").put(EVENTS[:3])
+
+
+def test_a_missing_queue_is_a_store_that_is_away() -> None:
+    with pytest.raises(StoreUnavailableError, match="event_queue"):
+        SqsSink(client("sqs"), "https://sqs.eu-west-1.amazonaws.com/123456789012/gone.fifo").put(EVENTS[:1])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "null", '{"event_id": 1}', to_message(EVENTS[0])[:-9]])
+def test_a_foreign_message_is_refused(text: str) -> None:
+    with pytest.raises(BadInputError):
+        from_message(text)
+
+
+def test_a_field_of_the_wrong_type_is_refused() -> None:
+    fields = json.loads(to_message(EVENTS[0]))
+    with pytest.raises(BadInputError):
+        from_message(json.dumps({**fields, "sent_at": "yesterday"}))
+
+
+def test_a_raw_log_that_is_away_does_not_refuse_events() -> None:
+    class Away:
+        def put_record_batch(self, **kwargs: Any) -> Any:
+            raise EndpointConnectionError(endpoint_url="http://firehose")
+
+    sink = MemorySink()
+    FirehoseLoggingSink(sink, Away(), "events").put(EVENTS)
+    assert sink.taken == EVENTS
+
+
+def test_refused_events_are_not_logged() -> None:
+    logged = []
+
+    class Stream:
+        def put_record_batch(self, **kwargs: Any) -> Any:
+            logged.extend(kwargs["Records"])
+            return {"FailedPutCount": 0}
+
+    sink = MemorySink(unreachable=True)
+    with pytest.raises(StoreUnavailableError):
+        FirehoseLoggingSink(sink, Stream(), "events").put(EVENTS)
+    assert logged == []
+
+
+@pytest.fixture
+def bucket(toy_bundle: Path) -> Any:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    for path in toy_bundle.rglob("*"):
+        if path.is_file():
+            s3.put_object(Bucket="models", Key=f"b/toy/{path.relative_to(toy_bundle)}", Body=path.read_bytes())
+    s3.put_object(Bucket="models", Key="b/current", Body=b"toy\n")
+    return s3
+
+
+def test_a_bundle_is_fetched_once_and_is_whole(bucket: Any, tmp_path: Path) -> None:
+    store = S3Bundles(bucket, "s3://models/b", tmp_path / "cache")
+    (tmp_path / "cache" / "older").mkdir(parents=True)
+    folder = store.fetch()
+    assert store.promoted() == "toy"
+    assert load_bundle(folder).n_items == 10
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["toy"]
+    bucket.delete_object(Bucket="models", Key="b/toy/popularity.npy")
+    assert store.fetch() == folder
+
+
+def test_a_tampered_object_never_enters_the_cache(bucket: Any, tmp_path: Path) -> None:
+    bucket.put_object(Bucket="models", Key="b/toy/popularity.npy", Body=b"other")
+    with pytest.raises(BundleTamperedError, match=r"popularity\.npy"):
+        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_missing_pointer_or_file_is_a_missing_bundle(bucket: Any, tmp_path: Path) -> None:
+    with pytest.raises(BundleMissingError):
+        S3Bundles(bucket, "s3://models/elsewhere", tmp_path).fetch()
+    with pytest.raises(BundleMissingError):
+        S3Bundles(bucket, "s3://gone/b", tmp_path).promoted()
+    bucket.delete_object(Bucket="models", Key="b/toy/popularity.npy")
+    with pytest.raises(BundleMissingError, match=r"popularity\.npy"):
+        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
+
+
+def test_a_manifest_cannot_write_outside_the_cache(bucket: Any, tmp_path: Path) -> None:
+    manifest = json.loads(bucket.get_object(Bucket="models", Key="b/toy/manifest.json")["Body"].read())
+    manifest["files"]["../../evil"] = "0" * 64
+    bucket.put_object(Bucket="models", Key="b/toy/manifest.json", Body=json.dumps(manifest).encode())
+    bucket.put_object(Bucket="models", Key="b/toy/../../evil", Body=b"x")
+    with pytest.raises(BundleTamperedError, match="outside the bundle"):
+        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
+    assert not (tmp_path / "evil").exists()

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from fusionrec.bundle.loader import load_bundle
+from fusionrec.errors import BundleMismatchError, VocabularyError
+from fusionrec.scoring import Scorer, by_popularity
+from fusionrec.transforms import model_input
+
+
+@pytest.fixture(scope="module")
+def bundle(toy_bundle: Path):
+    return load_bundle(toy_bundle)
+
+
+@pytest.fixture(scope="module")
+def scorer(bundle) -> Scorer:
+    return Scorer.open(bundle.ranker, bundle.manifest)
+
+
+def history(*items: int):
+    ones = np.ones(len(items), np.int64)
+    return model_input([np.array(items, np.int64)], [4 * ones], [0 * ones], [86_400_000])
+
+
+def test_the_mask_comes_before_top_k(scorer: Scorer) -> None:
+    eligible = np.zeros(11, bool)
+    eligible[[3, 8]] = True
+    ranking = scorer.top(history(1, 2), eligible)
+    assert sorted(ranking.items.tolist()) == [3, 8]
+    assert np.all(np.diff(ranking.scores) <= 0)
+    np.testing.assert_allclose(ranking.base + ranking.contributions.sum(axis=1), ranking.scores, atol=1e-5)
+
+
+def test_an_empty_history_and_an_empty_mask_are_served(scorer: Scorer) -> None:
+    everything = np.ones(11, bool)
+    everything[0] = False
+    assert len(scorer.top(history(), everything).items) == 10
+    assert len(scorer.top(history(1), np.zeros(11, bool)).items) == 0
+
+
+def test_indices_and_masks_that_do_not_fit_are_refused(scorer: Scorer) -> None:
+    with pytest.raises(VocabularyError, match=r"outside 0\.\.10"):
+        scorer.top(history(11), np.ones(11, bool))
+    with pytest.raises(VocabularyError, match="mask of 10 rows for 10 items"):
+        scorer.top(history(1), np.ones(10, bool))
+
+
+def test_a_graph_that_cannot_be_loaded_is_refused(bundle, tmp_path: Path) -> None:
+    path = tmp_path / "ranker.onnx"
+    path.write_bytes(b"not a graph")
+    with pytest.raises(BundleMismatchError, match=r"ranker\.onnx cannot be loaded"):
+        Scorer.open(path, bundle.manifest)
+
+
+def test_a_graph_with_other_inputs_is_refused(bundle, tmp_path: Path) -> None:
+    path = shutil.copy(bundle.ranker, tmp_path / "ranker.onnx")
+    graph = onnx.load(path)
+    for node in graph.graph.node:
+        node.input[:] = ["mask" if name == "eligible" else name for name in node.input]
+    for value in graph.graph.input:
+        value.name = "mask" if value.name == "eligible" else value.name
+    onnx.save(graph, path)
+    with pytest.raises(BundleMismatchError, match=r"this code needs .*eligible"):
+        Scorer.open(path, bundle.manifest)
+
+
+def test_the_fallback_ranks_by_popularity() -> None:
+    popularity = np.array([9, 1, 5, 3, 5], np.float32)
+    eligible = np.array([False, True, True, False, True])
+    ranking = by_popularity(popularity, eligible, 2)
+    assert ranking.items.tolist() == [2, 4]
+    assert ranking.scores.tolist() == [5, 5]
+    assert by_popularity(popularity, np.zeros(5, bool), 2).items.tolist() == []
+    assert by_popularity(popularity, eligible, 99).items.tolist() == [2, 4, 1]
