@@ -1,0 +1,145 @@
+"""Does a deployed API work? One recommendation, one event, and the next slate must know of it.
+
+    python -m infra.smoke --stack fusionrec --user USER
+    python -m infra.smoke --url http://127.0.0.1:8000
+
+Requests are signed (SigV4) when there are credentials, and carry the stack's API key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from infra.bootstrap import stack_outputs
+
+TIMEOUT_S: Final = 30.0
+PATIENCE_S: Final = 60.0  # for an event to pass the queue
+
+
+class SmokeError(RuntimeError):
+    """The API does not do what it should; the text says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A base URL and what its requests carry."""
+
+    url: str
+    api_key: str = ""
+    sign: bool = False
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Status and parsed body. Raises SmokeError when there is no answer or no JSON."""
+        headers = {"content-type": "application/json"} | ({"x-api-key": self.api_key} if self.api_key else {})
+        data = json.dumps(body).encode() if body is not None else b""
+        if self.sign:
+            headers = _signed(method, self.url + path, headers, data)
+        request = urllib.request.Request(self.url + path, data=data or None, headers=headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+                status, text = response.status, response.read()
+        except urllib.error.HTTPError as error:
+            status, text = error.code, error.read()
+        except OSError as error:
+            raise SmokeError(f"{method} {self.url}{path}: no answer ({error})") from None
+        try:
+            return status, json.loads(text)
+        except ValueError:
+            raise SmokeError(f"{method} {path}: {status}, not JSON: {text[:200]!r}") from None
+
+
+def _signed(method: str, url: str, headers: Mapping[str, str], data: bytes) -> dict[str, str]:
+    session = botocore.session.get_session()
+    request = AWSRequest(method=method, url=url, data=data, headers=dict(headers))
+    region = session.get_config_variable("region")
+    SigV4Auth(session.get_credentials(), "execute-api", region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def api_of_stack(stack_name: str) -> Api:
+    """The deployed API, with the value of its key."""
+    outputs = stack_outputs(stack_name)
+    return Api(outputs["ApiUrl"], api_key(outputs["ApiKeyId"]), sign=True)
+
+
+def api_key(key_id: str) -> str:
+    gateway = botocore.session.get_session().create_client("apigateway")
+    return str(gateway.get_api_key(apiKey=key_id, includeValue=True)["value"])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The slates before and after the event, and how long it took to count, in seconds."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+    absorbed_s: float
+
+
+def smoke(api: Api, user_id: str, n_items: int = 5) -> Outcome:
+    """Raises SmokeError, saying which step failed."""
+    wanted = {"userId": user_id, "numResults": n_items}
+    before = _expect(200, api.call("POST", "/v1/recommendations", wanted), "first slate")
+    if not before["itemList"]:
+        raise SmokeError(f"first slate: no items: {before}")
+    event_id = f"smoke-{uuid.uuid4()}"
+    event = {
+        "eventId": event_id,
+        "eventType": "purchase",
+        "itemId": before["itemList"][0]["itemId"],
+        "sentAt": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "recommendationId": before["recommendationId"],
+    }
+    posted = {"userId": user_id, "sessionId": "smoke", "eventList": [event]}
+    accepted = _expect(202, api.call("POST", "/v1/events", posted), "event")
+    if accepted["accepted"] != 1:
+        raise SmokeError(f"event: not accepted: {accepted}")
+    started = time.monotonic()
+    while time.monotonic() - started < PATIENCE_S:
+        after = _expect(200, api.call("POST", "/v1/recommendations", wanted), "next slate")
+        if after["asOfEventId"] == event_id:
+            return Outcome(before, after, time.monotonic() - started)
+        time.sleep(0.2)
+    raise SmokeError(f"next slate: does not know event {event_id} after {PATIENCE_S:.0f} s: {after}")
+
+
+def _expect(status: int, answer: tuple[int, dict[str, Any]], step: str) -> dict[str, Any]:
+    if answer[0] != status:
+        raise SmokeError(f"{step}: {answer[0]} instead of {status}: {answer[1]}")
+    return answer[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="One recommendation, one event, and the next slate must know of it.")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--stack", help="name of a deployed stack")
+    place.add_argument("--url", help="base URL, without signature and key")
+    parser.add_argument("--user", default="smoke-test", help="whose events are sent")
+    given = parser.parse_args()
+    try:
+        outcome = smoke(api_of_stack(given.stack) if given.stack else Api(given.url.rstrip("/")), given.user)
+    except SmokeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    items = ", ".join(item["itemId"] for item in outcome.after["itemList"])
+    print(
+        f"event absorbed after {outcome.absorbed_s:.1f} s; model {outcome.after['modelVersion']}; next slate: {items}"
+    )
+
+
+if __name__ == "__main__":
+    main()
