@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
@@ -59,10 +60,10 @@ def handler(app: APIGatewayRestResolver) -> Handler:
     @metrics.log_metrics(capture_cold_start_metric=True)
     def entry(event: Event, context: Any) -> Event:
         metrics.add_metric("Requests", MetricUnit.Count, 1)
-        too_large = _too_large(event)
-        if too_large is not None:
-            return too_large
-        return dict(app.resolve(event, context))
+        try:
+            return dict(app.resolve(_with_text_body(event), context))
+        except _Refused as refused:
+            return refused.answer
 
     return cast(Handler, entry)
 
@@ -78,23 +79,33 @@ def answer(status: int, body: Problem, headers: Mapping[str, str] | None = None)
     return Response(status, MEDIA_TYPE, body.model_dump_json(by_alias=True), headers=headers)
 
 
-def _too_large(event: Event) -> Event | None:
-    size = len(event.get("body") or "")
-    if size <= MAX_BODY_BYTES:
-        return None
-    body = problem(
-        413,
-        "too-large",
-        f"the body has {size} bytes, at most {MAX_BODY_BYTES} are taken; send fewer events a call",
-        instance=event.get("path", ""),
-        request_id=(event.get("requestContext") or {}).get("requestId") or "",
-    )
-    return {
-        "statusCode": 413,
-        "multiValueHeaders": {"Content-Type": [MEDIA_TYPE]},
-        "body": body.model_dump_json(by_alias=True),
-        "isBase64Encoded": False,
-    }
+class _Refused(Exception):  # noqa: N818 - an answer, not an error
+    """Ends a request before the resolver sees it."""
+
+    def __init__(self, status: int, code: str, detail: str, event: Event) -> None:
+        request_id = (event.get("requestContext") or {}).get("requestId") or ""
+        body = problem(status, code, detail, instance=event.get("path", ""), request_id=request_id)
+        self.answer: Event = {
+            "statusCode": status,
+            "multiValueHeaders": {"Content-Type": [MEDIA_TYPE]},
+            "body": body.model_dump_json(by_alias=True),
+            "isBase64Encoded": False,
+        }
+
+
+def _with_text_body(event: Event) -> Event:
+    """The event with its body as text of bearable length. Raises _Refused."""
+    body = event.get("body") or ""
+    size = len(body)
+    if size > MAX_BODY_BYTES:
+        detail = f"the body has {size} bytes, at most {MAX_BODY_BYTES} are taken; send fewer events a call"
+        raise _Refused(413, "too-large", detail, event)
+    if not event.get("isBase64Encoded"):
+        return event
+    try:
+        return {**event, "body": base64.b64decode(body, validate=True).decode(), "isBase64Encoded": False}
+    except ValueError:  # no base64, or bytes that are no UTF-8
+        raise _Refused(400, "malformed-json", "the body is not JSON: it is not text in UTF-8", event) from None
 
 
 def _refusal(app: APIGatewayRestResolver, allowed: str) -> Callable[..., Response[str]]:
