@@ -53,7 +53,7 @@ evaluate: $(VENV)/.demo ## every part, the fusion and the baseline on DATASET's 
 
 # --- develop -----------------------------------------------------------------------------------------------------
 
-.PHONY: lint type test e2e pr bench docs
+.PHONY: lint type test e2e localstack docker pr bench docs
 lint: $(VENV)/.ready ## ruff and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -68,11 +68,13 @@ test: lint type tools build ## everything that CI runs: lint, types, all tests, 
 e2e: $(VENV)/.ready tools build ## the built artifact in the real runtime, and a real deployment onto the emulator
 	$(BIN)/python -m pytest tests/e2e
 
-localstack: $(VENV)/.ready tools build ## the same deployment test against LocalStack (needs Docker)
-	@docker info >/dev/null 2>&1 || { echo "make localstack needs a running Docker daemon; 'make e2e' needs none"; exit 1; }
+localstack: docker $(VENV)/.ready tools build ## the same deployment test against LocalStack (needs Docker)
 	docker compose --file infra/compose.localstack.yaml up --detach --wait
 	FUSIONREC_E2E_ENDPOINT=http://localhost:4566 $(BIN)/python -m pytest tests/e2e/test_deploy.py; \
 	  status=$$?; docker compose --file infra/compose.localstack.yaml down --volumes; exit $$status
+
+docker:
+	@docker info >/dev/null 2>&1 || { echo "make localstack needs a running Docker daemon; make e2e needs none"; exit 1; }
 
 pr: ## what CI runs, in a clean clone of the last commit
 	infra/in-clean-clone .ci/run
