@@ -182,4 +182,3 @@ def test_readers_agree_with_get_online_features(kind: str, request: pytest.Fixtu
         state = reader.read("u1", Countdown(5000))
         for view, row in ((USER_PROFILE, state.profile), (USER_SESSION, state.session)):
             assert dict(row) == {f.name: found[f"{view.name}__{f.name}"][0] for f in view.features}
-    assert datetime.now(UTC) > NOW

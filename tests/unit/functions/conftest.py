@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
+os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
+
+from functions import wiring
+from fusionrec.absorb import Absorber
+from fusionrec.active_model import ActiveModel
+from fusionrec.adapters.local_files import DirectSink
+from fusionrec.adapters.memory import FixedClock, MemoryBundles, MemoryFeatures, MemorySlates
+from fusionrec.ingest import Ingester
+from fusionrec.observability import metrics
+from fusionrec.profile import Profiles
+from fusionrec.recommend import Recommender
+from tests.suites.serving import NOW
+
+
+@dataclass
+class World:
+    """The fakes behind the handlers, to be spoilt by a test."""
+
+    users: MemoryFeatures
+    bundles: MemoryBundles
+
+
+@pytest.fixture
+def world(toy_bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    clock = FixedClock(NOW)
+    users, bundles = MemoryFeatures(clock), MemoryBundles({"toy": toy_bundle}, "toy")
+    models = ActiveModel(bundles)
+    absorber = Absorber(users, users, clock)
+    made = {
+        "models": models,
+        "recommender": Recommender(users, models, MemorySlates(), clock),
+        "ingester": Ingester(DirectSink(absorber), users, models, clock),
+        "profiles": Profiles(users, clock),
+        "absorber": absorber,
+    }
+    for name, use_case in made.items():
+        monkeypatch.setattr(wiring, name, lambda use_case=use_case: use_case)
+    yield World(users, bundles)
+    metrics.clear_metrics()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from functions.absorb.app import handler
+from functions.local_server import LocalContext
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures
+from fusionrec.errors import StoreUnavailableError
+from fusionrec.messages import to_message
+from tests.suites.serving import NOW, interaction
+
+
+def batch(*bodies: str) -> dict:
+    return {"Records": [{"messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]}
+
+
+def failed(answer: dict) -> list[str]:
+    return [row["itemIdentifier"] for row in answer["batchItemFailures"]]
+
+
+def row(users: MemoryFeatures, user_id: str):
+    return users.read(user_id, FixedClock(NOW).deadline(10)).session
+
+
+def test_a_batch_of_several_users_is_absorbed(world) -> None:
+    messages = [to_message(interaction(f"e{n}", "item-01", user_id=f"u{n % 2}")) for n in range(4)]
+    assert failed(handler(batch(*messages), LocalContext("r"))) == []
+    assert row(world.users, "u0")["event_ids"] == ["e0", "e2"]
+    assert row(world.users, "u1")["event_ids"] == ["e1", "e3"]
+
+
+def test_a_foreign_message_fails_alone(world) -> None:
+    good = to_message(interaction("e1", "item-01"))
+    assert failed(handler(batch("{", good), LocalContext("r"))) == ["m0"]
+    assert row(world.users, "u")["event_ids"] == ["e1"]
+
+
+def test_a_user_whose_write_fails_fails_alone_with_all_its_messages(world, monkeypatch) -> None:
+    write = world.users.write
+
+    def refuse_one(user_id, values, event_at):
+        if user_id == "u0":
+            raise StoreUnavailableError("user_session", "throttled")
+        write(user_id, values, event_at)
+
+    monkeypatch.setattr(world.users, "write", refuse_one)
+    messages = [to_message(interaction(f"e{n}", "item-01", user_id=f"u{n % 2}")) for n in range(4)]
+    assert failed(handler(batch(*messages), LocalContext("r"))) == ["m0", "m2"]
+    assert row(world.users, "u1")["event_ids"] == ["e1", "e3"]
+
+
+def test_a_repeated_delivery_changes_nothing(world) -> None:
+    one = batch(to_message(interaction("e1", "item-01")))
+    handler(one, LocalContext("r"))
+    before = dict(row(world.users, "u"))
+    handler(one, LocalContext("r"))
+    assert dict(row(world.users, "u")) == before
