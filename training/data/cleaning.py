@@ -28,6 +28,7 @@ QUARANTINE: Final = {
     name: "int64" if name == "line" else "string" for name in ("file", "line", "rule", "field", "value", "reason")
 }
 MIN_SIGMA: Final = math.log(2)  # where most values are equal the MAD is 0, and a doubling must not look odd
+TOLERANCE: Final = 1e-6  # exp and ln must not reject the limit itself
 MIN_PRICES: Final = 5  # an item with fewer prices has no typical one
 
 
@@ -112,7 +113,7 @@ def clean(con: Any, raw: Raw, options: CleaningOptions, now: datetime, step: Cal
         cleaner.before(cutoffs[1]).filter(lambda t: (t.event_type == "purchase") & (t.event_value > 0)).event_value
     )
     cleaner.apply(
-        outlier_rules(robust_limit(quantity), math.exp(ROBUST_SIGMAS * MIN_SIGMA)),
+        outlier_rules(robust_limit(quantity), math.exp(ROBUST_SIGMAS * MIN_SIGMA) + TOLERANCE),
         with_prices(cleaner, cleaner.before(cutoffs[1])),
     )
     if raw.has_times:
@@ -136,7 +137,7 @@ def robust_limit(values: Any) -> float:
     if middle is None or math.isnan(middle):
         return math.inf
     spread = 1.4826 * (logs.log - middle).abs().median().execute()
-    return math.exp(middle + ROBUST_SIGMAS * max(spread, MIN_SIGMA))
+    return math.exp(middle + ROBUST_SIGMAS * max(spread, MIN_SIGMA)) + TOLERANCE
 
 
 def with_prices(cleaner: Cleaner, past: Any) -> Any:

@@ -16,17 +16,25 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView
 
 from fusionrec.adapters.feast_local import REPOSITORY, local_config, open_local_store
 from fusionrec.errors import DataError
-from fusionrec.feature_spec import FEATURE_SERVICES
+from fusionrec.feature_spec import FEATURE_SERVICES, VIEWS
 from fusionrec.feature_spec import FeatureView as ViewSpec
 from training.data.dataset import Dataset
 
+BATCH_NAMES: Final = {view.name for view in VIEWS if not view.push_only}
 CHUNK_ROWS: Final = 2000  # of one online write; what an interruption may repeat
 
 
 def apply_definitions(dataset: Dataset) -> FeatureStore:
-    """Register entities, views and services of feature_repo/ with this data set's store."""
+    """Register entities, views and services of feature_repo/ with this data set's store.
+
+    Batch rows of an earlier preparation go, or users and items that are no longer there would keep theirs; what was
+    pushed to user_session stays.
+    """
     (dataset.folder / "feast").mkdir(exist_ok=True)
     store = FeatureStore(config=local_config(dataset.folder))
+    earlier = [view for view in store.list_batch_feature_views() if view.name in BATCH_NAMES]
+    if earlier:
+        store.apply([], objects_to_delete=earlier, partial=False)
     with environment(FUSIONREC_FEATURES_URI=str((dataset.folder / "features").resolve())):
         defined = runpy.run_path(str(REPOSITORY / "definitions.py"))
     store.apply([value for value in defined.values() if isinstance(value, Entity | FeatureView | FeatureService)])

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import ibis
+import pyarrow.parquet as pq
 
 from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from training.data import report as reporting
 from training.data.cleaning import Cleaned, CleaningOptions, clean
-from training.data.dataset import FILE_NAME, SCHEMA_VERSION, Cutoffs
+from training.data.dataset import FILE_NAME, ITEMS_SCHEMA, SCHEMA_VERSION, USERS_SCHEMA, Cutoffs
 from training.data.graph import edges
 from training.data.sessions import sessionise
 from training.data.sources.frame import Raw
@@ -72,8 +73,10 @@ def write_tables(con: Any, job: Job, events: Any, cleaned: Cleaned) -> None:
     buyers = events.select("user_id").distinct()
     users = buyers.left_join(job.raw.users, "user_id").select("user_id", "attributes")
     users = users.mutate(attributes=users.attributes.fill_null(no_pairs)).order_by("user_id")
-    for name, table in (("events", events.order_by("user_id", "position")), ("items", items), ("users", users)):
-        con.to_parquet(table, job.scratch / f"{name}.parquet", compression="zstd")
+    con.to_parquet(events.order_by("user_id", "position"), job.scratch / "events.parquet", compression="zstd")
+    for name, table, schema in (("items", items, ITEMS_SCHEMA), ("users", users, USERS_SCHEMA)):
+        # Through Arrow: where every list is empty, DuckDB would write lists of nothing instead of strings.
+        pq.write_table(table.to_pyarrow().cast(schema), job.scratch / f"{name}.parquet", compression="zstd")
     con.to_csv(cleaned.quarantine.order_by("file", "line"), job.scratch / "quarantine.csv")
 
 

@@ -43,11 +43,10 @@ class Progress:
         fresh = cls(path, "-".join([dataset.data_hash[:16], *specs, str(RECIPE)]))
         try:
             saved = json.loads(path.read_bytes())
-        except (FileNotFoundError, ValueError):  # a damaged progress file means: do it again
+            kept = cls(path, **saved)
+        except (FileNotFoundError, ValueError, TypeError):  # none, or a damaged one: do it again
             return fresh
-        if not isinstance(saved, dict) or saved.get("made_from") != fresh.made_from:
-            return fresh
-        return cls(path, **saved)
+        return kept if kept.made_from == fresh.made_from else fresh
 
     def forget(self, stages: Sequence[str]) -> None:
         """Do these stages again, whatever was done."""
@@ -92,8 +91,10 @@ def apply(dataset: Dataset, progress: Progress, report: Reporter) -> None:
         raise DataError(f"{', '.join(missing)} not computed; run `fusionrec features compute` or `sync`")
     report("applying the definitions", 0, 1)
     if not (progress.applied and (dataset.folder / "feast" / "registry.db").is_file()):
-        apply_definitions(dataset)
+        apply_definitions(dataset)  # this empties the batch views' online tables
         progress.applied = True
+        progress.written.clear()
+        progress.finished.clear()
         progress.save()
     report("definitions applied", 1, 1)
 

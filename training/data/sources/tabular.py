@@ -66,17 +66,26 @@ def read_csv(path: Path) -> tuple[pa.Table, pa.Table]:
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"cannot be read ({str(error).splitlines()[0]})", pointer=str(path)) from None
+    return numbered(table, malformed, path.name)
+
+
+def numbered(table: pa.Table, malformed: Sequence[pa_csv.InvalidRow], file: str) -> tuple[pa.Table, pa.Table]:
+    """Rows with their line numbers, and the malformed and blank lines as rows of the quarantine."""
     bad_lines = np.array([row.number for row in malformed], np.int64)
     lines = np.setdiff1d(np.arange(2, table.num_rows + len(malformed) + 2), bad_lines)
-    rejected = {
-        "file": [path.name] * len(malformed),
-        "line": bad_lines,
-        "rule": ["malformed-line"] * len(malformed),
-        "field": [""] * len(malformed),
-        "value": [row.text for row in malformed],
-        "reason": [f"{row.actual_columns} values for {row.expected_columns} columns" for row in malformed],
-    }
-    return table.append_column("line", pa.array(lines)), pa.table(rejected, schema=REJECTED)
+    n_values = sum(np.asarray(column.is_valid()).astype(int) for column in table.columns)
+    blank = np.asarray(n_values == 0)
+    rejected = [
+        {
+            "line": row.number,
+            "value": row.text,
+            "reason": f"{row.actual_columns} values for {row.expected_columns} columns",
+        }
+        for row in malformed
+    ] + [{"line": int(line), "value": "", "reason": "a blank line"} for line in lines[blank]]
+    rows = [{"file": file, "rule": "malformed-line", "field": "", **row} for row in rejected]
+    kept = table.append_column("line", pa.array(lines)).filter(pa.array(~blank))
+    return kept, pa.Table.from_pylist(rows, schema=REJECTED)
 
 
 def header(path: Path, delimiter: str) -> list[str]:
@@ -86,7 +95,7 @@ def header(path: Path, delimiter: str) -> list[str]:
         with opener(path, "rt", encoding="utf-8-sig") as file:
             names = next(csv.reader(file, delimiter=delimiter), [])
     except (UnicodeDecodeError, OSError, csv.Error) as error:
-        raise DataError(f"is not UTF-8 text ({error})", pointer=f"{path}:1") from None
+        raise DataError(f"is not UTF-8 text ({error}); save it as UTF-8", pointer=str(path)) from None
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"names {', '.join(twice)} twice", pointer=f"{path}:1")
