@@ -83,7 +83,7 @@ bench: $(VENV)/.demo ## measure serving; writes benchmarks/results/ and the READ
 	$(BIN)/python -m benchmarks.serving
 
 docs: $(VENV)/.ready ## write docs/openapi.json anew and run the commands in the documentation
-	$(BIN)/fusionrec openapi --out docs/openapi.json
+	$(BIN)/python -m functions.openapi docs/openapi.json
 	$(BIN)/python -m pytest tests/test_docs.py
 
 # --- housekeeping ------------------------------------------------------------------------------------------------
