@@ -39,11 +39,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 demo: $(VENV)/.demo ## from nothing to recommendations for a real shopper
 	$(BIN)/fusionrec demo
 
-serve: $(VENV)/.demo ## the HTTP API on a local port, over what `make demo` or `make train` made
-	$(BIN)/fusionrec serve --dataset $(DATASET)
+serve: $(VENV)/.demo ## the HTTP API on a local port, over what `make demo` made; open: for development only
+	$(BIN)/fusionrec serve --dataset $(DATASET) --open
 
 data: $(VENV)/.demo ## read, clean and split DATASET, compute its features
 	$(BIN)/fusionrec data prepare --source $(DATASET)
+	$(BIN)/fusionrec features sync --data $(DATASET)
 
 train: $(VENV)/.demo ## train the parts and their fusion on DATASET
 	$(BIN)/fusionrec train --dataset $(DATASET)
