@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -19,6 +20,9 @@ from fusionrec.observability import logger, metrics, tracer
 
 MAX_BODY_BYTES: Final = 1_000_000
 RETRY_AFTER_S: Final = 5
+IN_LAMBDA: Final = (
+    "AWS_LAMBDA_FUNCTION_NAME" in os.environ
+)  # elsewhere the metric would be printed, switched off or not
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 Event = dict[str, Any]
@@ -57,7 +61,7 @@ def handler(app: APIGatewayRestResolver) -> Handler:
 
     @logger.inject_lambda_context(correlation_id_path="requestContext.requestId", clear_state=True)
     @tracer.capture_lambda_handler(capture_response=False)
-    @metrics.log_metrics(capture_cold_start_metric=True)
+    @metrics.log_metrics(capture_cold_start_metric=IN_LAMBDA)
     def entry(event: Event, context: Any) -> Event:
         metrics.add_metric("Requests", MetricUnit.Count, 1)
         try:

@@ -44,13 +44,21 @@ def models() -> ActiveModel:
 
 
 @cache
+def catalogues() -> ActiveModel:
+    """For functions that look items up and rank nothing. A local process serves all of them from one model."""
+    if settings().store == "local":
+        return models()
+    return ActiveModel(_bundles(), settings().bundle_check_s, with_graph=False)
+
+
+@cache
 def recommender() -> Recommender:
     return Recommender(_features(consistent=False), models(), _slates(), clock())
 
 
 @cache
 def ingester() -> Ingester:
-    return Ingester(_sink(), _features(consistent=False), models(), clock())
+    return Ingester(_sink(), _features(consistent=False), catalogues(), clock())
 
 
 @cache

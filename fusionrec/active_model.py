@@ -24,7 +24,11 @@ class Model:
 class ActiveModel:
     """Hands out the model; a request keeps the one it got, so an exchange never mixes two versions."""
 
-    def __init__(self, store: BundleStore, check_every_s: float = 60.0, threads: int = 1) -> None:
+    def __init__(
+        self, store: BundleStore, check_every_s: float = 60.0, threads: int = 1, *, with_graph: bool = True
+    ) -> None:
+        """with_graph: False for functions that need the catalogue only; opening a graph costs time and memory."""
+        self._with_graph = with_graph
         self._store, self._check_every_s, self._threads = store, check_every_s, threads
         self._model: Model | None = None
         self._checked_at = 0.0
@@ -51,6 +55,8 @@ class ActiveModel:
                 raise
             logger.error("promoted bundle refused, serving the previous one", extra={"detail": str(error)})
             return model
+        if not self._with_graph:
+            return Model(bundle, None)
         try:
             return Model(bundle, Scorer.open(bundle.ranker, bundle.manifest, self._threads))
         except BundleMismatchError as error:

@@ -20,7 +20,7 @@ print(" ".join(sys.modules))
 """
 BUILD = {
     "recommend": "wiring.recommender()",
-    "items": "wiring.models()",
+    "items": "wiring.catalogues()",
     "events": "wiring.ingester()",
     "absorb": "wiring.absorber()",
     "users": "wiring.profiles()",

@@ -23,7 +23,7 @@ def similar(
     num_results: NumResults = 20,
 ) -> SimilarItems:
     http.refuse_unknown_query(app, ("kind", "numResults"))
-    return similar_items(wiring.models().current().bundle, item_id, kind, num_results)
+    return similar_items(wiring.catalogues().current().bundle, item_id, kind, num_results)
 
 
 @app.get("/v1/trending", tags=["items"], summary="What gains most right now, by category if asked")
@@ -32,7 +32,7 @@ def trending(
     num_results: NumResults = 20,
 ) -> TrendingItems:
     http.refuse_unknown_query(app, ("category", "numResults"))
-    return trending_items(wiring.models().current().bundle, category, num_results)
+    return trending_items(wiring.catalogues().current().bundle, category, num_results)
 
 
 handler = http.handler(app)

@@ -37,6 +37,7 @@ def world(toy_bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     absorber = Absorber(users, users, clock)
     made = {
         "models": models,
+        "catalogues": models,
         "recommender": Recommender(users, models, MemorySlates(), clock),
         "ingester": Ingester(DirectSink(absorber), users, models, clock),
         "profiles": Profiles(users, clock),

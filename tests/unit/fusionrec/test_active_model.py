@@ -88,3 +88,9 @@ def test_a_bad_pointer_is_a_missing_bundle(tmp_path: Path, pointer: str) -> None
         FolderBundles(tmp_path).fetch()
     with pytest.raises(BundleMissingError):
         FolderBundles(tmp_path / "nowhere").promoted()
+
+
+def test_a_function_that_ranks_nothing_opens_no_graph(bundles: MemoryBundles) -> None:
+    model = ActiveModel(bundles, with_graph=False).current()
+    assert model.scorer is None
+    assert model.bundle.catalogue.index("item-01") == 1
