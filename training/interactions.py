@@ -9,9 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from fusionrec.feature_spec import HISTORY_LENGTH
+from fusionrec.errors import DataError
+from fusionrec.feature_spec import EVENT_TYPES, HISTORY_LENGTH
 from fusionrec.transforms import ModelInput, model_input
+from training.data.dataset import Dataset
 
 IntArray = npt.NDArray[np.int64]
 
@@ -25,7 +29,8 @@ class Vocabulary:
     @classmethod
     def shuffled(cls, item_ids: Iterable[str], seed: int = 0) -> Vocabulary:
         """Relabel at random: the order depends on the seed and the ids only, not on the order of the input."""
-        return cls(tuple(sorted(set(item_ids), key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())))
+        distinct = {str(item_id) for item_id in item_ids}
+        return cls(tuple(sorted(distinct, key=lambda item: hashlib.sha256(f"{seed}:{item}".encode()).digest())))
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -80,6 +85,40 @@ class Interactions:
         """int64 (U,): the offset after each user's last interaction that is earlier than the cut-off."""
         earlier = np.concatenate([[0], np.cumsum(self.sent_at < cutoff_ms)])
         return np.asarray(self.offsets[:-1] + earlier[self.offsets[1:]] - earlier[self.offsets[:-1]])
+
+
+def read_interactions(dataset: Dataset, seed: int = 0) -> tuple[Interactions, Vocabulary, tuple[str, ...]]:
+    """The arrays of a prepared data set, its vocabulary and its user ids (in the order of `offsets`).
+
+    The vocabulary is the whole catalogue: items that were never sold can be asked for and must be ranked.
+    """
+    events = dataset.events
+    vocabulary = Vocabulary.shuffled(pc.unique(pa.chunked_array([*_texts(dataset.items), *_texts(events)])), seed)
+    items = pc.index_in(events["item_id"], pa.array(vocabulary.item_ids)).to_numpy() + 1
+    users = events["user_id"].combine_chunks().dictionary_encode()
+    codes = users.indices.to_numpy()
+    order = np.lexsort((events["position"].to_numpy(), codes))
+    codes = codes[order]
+    session_ids = events["session_id"].combine_chunks().dictionary_encode().indices.to_numpy()[order]
+    first = np.searchsorted(codes, np.arange(len(users.dictionary) + 1))
+    starts = np.concatenate([[0], np.cumsum((session_ids[1:] != session_ids[:-1]) | (codes[1:] != codes[:-1]))])
+    types = pc.index_in(events["event_type"], pa.array(EVENT_TYPES))
+    if types.null_count:
+        raise DataError(f"unknown event type; one of {', '.join(EVENT_TYPES)}", pointer="events.parquet:event_type")
+    data = Interactions(
+        n_items=len(vocabulary),
+        offsets=first.astype(np.int64),
+        items=items[order].astype(np.int64),
+        events=types.to_numpy().astype(np.int64)[order] + 1,
+        sent_at=events["sent_at"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()[order],
+        sessions=starts - starts[np.minimum(first[:-1], max(len(starts) - 1, 0))][codes],
+        has_times=dataset.has_times,
+    )
+    return data, vocabulary, tuple(users.dictionary.to_pylist())
+
+
+def _texts(table: pa.Table) -> list[pa.Array]:
+    return list(table["item_id"].chunks)
 
 
 class Requests(NamedTuple):

@@ -15,7 +15,8 @@ import torch
 from fusionrec.bundle.catalogue import Column
 from fusionrec.feature_spec import DAY_MS, EVENT_CODES, ITEM_ATTRIBUTES, ITEM_STATS
 from training.export import N_NEIGHBOURS, BundleParts, write_bundle
-from training.fusion.ranker import FusedRanker, Gate
+from training.fusion.additive import AdditiveFusion
+from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions
 from training.models.attention import Attention, AttentionConfig
 from training.models.ease import Ease, EaseConfig
@@ -69,7 +70,9 @@ def toy_ranker(shop: Shop) -> FusedRanker:
         Ease(n_items, EaseConfig(l2=1.0)),
         Attention(n_items, AttentionConfig(dim=16, n_layers=1, max_length=8)),
     )
-    return FusedRanker([part.fit(shop.interactions, NOW_MS) for part in parts], Gate(len(parts)), TOP_K).eval()
+    return FusedRanker(
+        [part.fit(shop.interactions, NOW_MS) for part in parts], AdditiveFusion(len(parts)), TOP_K
+    ).eval()
 
 
 def write_toy_bundle(folder: Path) -> Path:
@@ -79,20 +82,23 @@ def write_toy_bundle(folder: Path) -> Path:
     return write_bundle(folder, ranker, _bundle_parts(ranker, "toy", _learned_neighbours(ranker)), created_at=NOW)
 
 
-def write_random_bundle(
-    folder: Path, n_items: int = 12_000, seed: int = 0, *, dim: int = 64, n_neighbours: int = 150
-) -> Path:
-    """A bundle of true structure and size with random weights, for timing. Items are `item-01`, `item-02`, …"""
+def random_ranker(n_items: int, seed: int = 0, *, dim: int = 64, n_neighbours: int = 150) -> FusedRanker:
+    """A ranker of true structure and size with random weights, for timing."""
     torch.manual_seed(seed)
     popularity, ease = Popularity(n_items), Ease(n_items)
-    popularity.log_popularity = torch.log_softmax(torch.randn(n_items + 1), dim=0)
+    popularity.log_new = torch.log_softmax(torch.randn(n_items + 1), dim=0)
     n_head = min(n_items, ease.config.max_items)
     head = torch.randperm(n_items)[:n_head] + 1
     ease.row_of[head] = torch.arange(1, n_head + 1)
     ease.neighbours = torch.randint(1, n_items + 1, (n_head + 1, n_neighbours), dtype=torch.int32)
     ease.weights = torch.randn(n_head + 1, n_neighbours).mul_(0.05)
     attention = Attention(n_items, AttentionConfig(dim=dim, max_items=n_items)).eval()
-    ranker = FusedRanker([popularity, ease, attention], Gate(3), TOP_K).eval()
+    return FusedRanker([popularity, ease, attention], AdditiveFusion(3), TOP_K).eval()
+
+
+def write_random_bundle(folder: Path, n_items: int = 12_000, seed: int = 0) -> Path:
+    """A bundle of the random ranker. Items are `item-01`, `item-02`, …"""
+    ranker = random_ranker(n_items, seed)
     return write_bundle(
         folder, ranker, _bundle_parts(ranker, "random", _random_neighbours(n_items, seed)), created_at=NOW
     )
@@ -118,12 +124,11 @@ def _random_neighbours(n_items: int, seed: int) -> dict[str, Neighbours]:
 
 def _bundle_parts(ranker: FusedRanker, dataset: str, neighbours: dict[str, Neighbours]) -> BundleParts:
     n_items = ranker.n_items
-    log_popularity = ranker.part(Popularity).log_popularity
     return BundleParts(
         item_ids=[f"item-{index:02d}" for index in range(1, n_items + 1)],
         columns=_columns(n_items, seed=0),
         neighbours=neighbours,
-        popularity=np.exp(log_popularity.numpy()) * (np.arange(n_items + 1) > 0),
+        popularity=ranker.part(Popularity).popularity,
         dataset=dataset,
         data_hash="0" * 64,
         data_cutoff=NOW.isoformat(),

@@ -10,17 +10,22 @@ limits: learns the `max_items` most frequent items; the others get the lowest of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, field
+from typing import ClassVar, Final, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fusionrec.feature_spec import EVENT_CODES
 from training.interactions import Interactions
-from training.models.protocol import Part, Progress, silent
+from training.loop import LoopConfig, Task, train
+from training.models.ease import frequent_items, seen_matrix
+from training.models.protocol import QUIET, Part, Run
+from training.models.softmax import catalogue_logsumexp
+from training.models.windows import WindowBatch, Windows, WindowsConfig
 
-N_GAPS = 16  # log2 buckets of days, from a minute to decades
+N_GAPS: Final = 20  # log2 buckets of minutes: up to a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class AttentionConfig:
     max_length: int = 50
     max_items: int = 12_288
     dropout: float = 0.2
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    windows: WindowsConfig = field(default_factory=WindowsConfig)
 
 
 class Attention(Part):
@@ -54,6 +61,7 @@ class Attention(Part):
         self.place = nn.Embedding(self.config.max_length, dim)
         self.blocks = nn.ModuleList(Block(self.config) for _ in range(self.config.n_layers))
         self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(self.config.dropout)
 
     def know(self, head: Tensor) -> None:
         """Make a fresh item table for these items, int64 (n_head,)."""
@@ -62,10 +70,28 @@ class Attention(Part):
         self.row_of[head] = torch.arange(1, len(head) + 1)
         self.item = nn.Embedding(len(head) + 1, self.config.dim)
         nn.init.normal_(self.item.weight, std=1 / math.sqrt(self.config.dim))
+        self.bias = nn.Parameter(torch.zeros(len(head)))
 
-    def fit(self, data: Interactions, now_ms: int, progress: Progress = silent) -> Self:
-        progress(1.0)
-        return self.eval()
+    def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
+        torch.manual_seed(self.config.loop.seed)
+        counts = np.bincount(data.items, minlength=self.n_items + 1)
+        self.know(torch.from_numpy(frequent_items(seen_matrix(data), self.config.max_items)))
+        with torch.no_grad():  # start from popularity: only what differs from it is left to learn
+            self.bias.copy_(torch.from_numpy(np.log(counts[self.head.numpy()] / counts.sum())).float())
+        windows = Windows(data, self.row_of.numpy(), self.config.max_length, self.config.windows)
+        task = Task(windows.batches, windows.n_batches, self.loss)
+        train(self, task, self.config.loop, run.checkpoint, run.progress)
+        return self
+
+    def loss(self, batch: WindowBatch) -> Tensor:
+        """Mean cross entropy of the chosen positions against what came next; several targets share one softmax."""
+        states = self.states(batch.items, batch.events, batch.age_days)
+        query = self.dropout(states[batch.rows, batch.positions] + self.since(gap_bucket(batch.since_days)))
+        aimed = torch.einsum("rd,rtd->rt", query, self.item(batch.targets))
+        aimed = aimed + self.bias[torch.clamp(batch.targets - 1, min=0)]
+        real = (batch.targets > 0).float()  # (R, T)
+        total = catalogue_logsumexp(query, self.item.weight[1:], self.bias)
+        return (total - (aimed * real).sum(dim=1) / real.sum(dim=1)).mean()
 
     def states(self, items: Tensor, events: Tensor, age_days: Tensor) -> Tensor:
         """(B, max_length, D): the state after each of the newest events, padded on the left."""
@@ -82,6 +108,7 @@ class Attention(Part):
         visible = (order[None, :] <= order[:, None]) & real[:, None, :]  # (B, W, W)
         visible = visible | (order[None, :] == order[:, None])
         bias = torch.where(visible, 0.0, -1e9)[:, None]  # (B, 1, W, W)
+        x = self.dropout(x)
         for block in self.blocks:
             x = block(x, bias)
         states: Tensor = self.norm(x)
@@ -90,7 +117,7 @@ class Attention(Part):
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
         last = self.states(history_items, history_events, history_age_days)[:, -1]
         query = last + self.since(gap_bucket(history_age_days[:, -1]))
-        logits = query @ self.item.weight[1:].T  # (B, n_head)
+        logits = nn.functional.linear(query, self.item.weight[1:], self.bias)  # (B, n_head)
         if len(self.head) == self.n_items:
             return nn.functional.pad(logits, (1, 0))
         lowest = logits.amin(dim=1, keepdim=True).expand(-1, self.n_items)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from training.interactions import Interactions
-from training.models.protocol import Part, Progress, newest_occurrence, silent
+from training.models.protocol import QUIET, Part, Run, newest_occurrence
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class Ease(Part):
         self.register_buffer("weights", torch.zeros(1, 1))
         self.register_buffer("event_weights", torch.tensor(self.config.event_weights))
 
-    def fit(self, data: Interactions, now_ms: int, progress: Progress = silent) -> Self:
+    def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
         seen = seen_matrix(data)
         head = frequent_items(seen, self.config.max_items)
-        progress(0.1)
+        run.progress(0.1)
         self.keep(head, dense_weights(seen[:, head], self.config.l2))
-        progress(1.0)
+        run.progress(1.0)
         return self
 
     def keep(self, head: np.ndarray, dense: Tensor) -> None:

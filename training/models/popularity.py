@@ -1,90 +1,174 @@
 """Popularity that fades with time, and what a shopper buys again.
 
-score = log( popularity(i) + Σ_l [newest occurrence of i] · repeat(i) · count-and-age evidence ).
+    P(i) = new · popularity(i) + Σ_l [l is the newest occurrence of i] · σ(repeat evidence of l);  score = log P(i)
 
-The repeat term is a logistic regression on the history's own numbers: how often the user had the item, how long ago,
-and how that age compares with the user's usual interval for it. It is fitted at earlier cut-offs inside the training
-data against what happened in the weeks after them, so both terms are probabilities and may be added.
+Both terms are probabilities that the item comes within the next weeks, so they may be added. The repeat term is a
+logistic regression on how often the user had the item, how long ago, how that age compares with the user's own
+interval for it, and how often others come back to it. It is fitted at an earlier cut-off inside the training data.
 
-source: repeat-consumption features as in Bhagat et al. 2018, "Buy It Again", KDD, sec. 4
-limits: sees at most the history that it is given; a user without history gets plain popularity.
+source: features as in Bhagat et al. 2018, "Buy It Again: Modeling Repeat Purchase Recommendations", KDD, sec. 4
+limits: knows only the history that it is given; a user without history gets plain popularity.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionrec.feature_spec import DAY_MS
-from training.interactions import Interactions
-from training.models.protocol import Part, Progress, newest_occurrence, silent
+from training.interactions import Interactions, Requests
+from training.models.protocol import QUIET, Part, Run, newest_occurrence
+
+N_EVIDENCE: Final = 9
+_BATCH: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class PopularityConfig:
     half_life_days: float = 30.0
     smoothing: float = 0.1  # interactions added to every item, so that none has probability 0
-    horizon_days: float = 28.0  # a repeat counts when it comes within this time
+    horizon_days: float = 28.0  # "again" means within this time
+    prior: float = 5.0  # users added to an item's repeat rate, at the catalogue's mean
+    ridge: float = 1e-3
     event_weights: tuple[float, ...] = (0.0, 0.2, 0.3, 0.6, 1.0, 0.8, 0.0)  # by event code
 
 
 class Popularity(Part):
-    """Buffers: log_popularity, repeat_logit float32 (n_items + 1,); coefficients float32 (4,) and bias (1,)."""
+    """log_new float32 (n_items + 1,): log(new · popularity); repeat_rate (n_items + 1,); coefficients (N_EVIDENCE,)."""
 
     name: ClassVar[str] = "popularity"
-    log_popularity: Tensor
-    repeat_logit: Tensor
+    log_new: Tensor
+    repeat_rate: Tensor
     coefficients: Tensor
-    new_share: Tensor
-    event_weights: Tensor
+    intercept: Tensor
 
     def __init__(self, n_items: int, config: PopularityConfig | None = None) -> None:
         super().__init__()
         self.n_items = n_items
         self.config = config or PopularityConfig()
-        self.register_buffer("log_popularity", torch.zeros(n_items + 1))
-        self.register_buffer("repeat_logit", torch.zeros(n_items + 1))
-        self.register_buffer("coefficients", torch.zeros(5))
-        self.register_buffer("event_weights", torch.tensor(self.config.event_weights))
+        self.register_buffer("log_new", torch.zeros(n_items + 1))
+        self.register_buffer("repeat_rate", torch.zeros(n_items + 1))
+        self.register_buffer("coefficients", torch.zeros(N_EVIDENCE))
+        self.register_buffer("intercept", torch.tensor(-20.0))  # nothing repeats before it was fitted
 
-    def fit(self, data: Interactions, now_ms: int, progress: Progress = silent) -> Self:
-        age_days = (now_ms - data.sent_at) / DAY_MS
-        weight = np.exp2(-age_days / self.config.half_life_days) * np.array(self.config.event_weights)[data.events]
-        counts = np.bincount(data.items, weight, self.n_items + 1)[: self.n_items + 1] + self.config.smoothing
+    @property
+    def popularity(self) -> npt.NDArray[np.float32]:
+        """Shares float32 (n_items + 1,); 0 at padding."""
+        shares = torch.softmax(self.log_new[1:], dim=0).numpy()
+        return np.concatenate([np.zeros(1, np.float32), shares])
+
+    def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
+        earlier = self._earlier(data, now_ms)
+        self.repeat_rate = item_repeat_rates(data.prefix(earlier.ends_of_all), self.config.prior)
+        n_new = self._fit_repeats(data, earlier.requests, run)
+        self.repeat_rate = item_repeat_rates(data, self.config.prior)
+        counts = np.bincount(data.items, self._weights(data, now_ms), self.n_items + 1) + self.config.smoothing
         counts[0] = 1.0
-        self.log_popularity = torch.from_numpy(np.log(counts / counts[1:].sum())).float()
-        self.log_popularity[0] = 0.0
-        progress(1.0)
+        self.log_new = torch.from_numpy(np.log(n_new * counts / counts[1:].sum())).float()
+        self.log_new[0] = 0.0
+        run.progress(1.0)
         return self
 
+    def _weights(self, data: Interactions, now_ms: int) -> npt.NDArray[np.float64]:
+        age_days = (now_ms - data.sent_at) / DAY_MS if data.has_times else np.zeros(len(data))
+        faded: npt.NDArray[np.float64] = np.exp2(-age_days / self.config.half_life_days)
+        return faded * np.array(self.config.event_weights)[data.events]
+
+    def _earlier(self, data: Interactions, now_ms: int) -> _Earlier:
+        """Requests one horizon before now; without times, before each user's last interaction."""
+        if data.has_times:
+            cutoff = int(now_ms - self.config.horizon_days * DAY_MS)
+            ends = data.ends_before(cutoff)
+            at = np.full(data.n_users, cutoff)
+        else:
+            ends = np.maximum(data.offsets[1:] - 1, data.offsets[:-1])
+            at = data.sent_at[np.minimum(ends, max(len(data) - 1, 0))] if len(data) else np.zeros(data.n_users, int)
+        users = np.flatnonzero((ends > data.offsets[:-1]) & (ends < data.offsets[1:]))
+        return _Earlier(ends, Requests(users, ends[users], data.offsets[users + 1], at[users]))
+
+    def _fit_repeats(self, data: Interactions, requests: Requests, run: Run) -> float:
+        """Fit the regression; returns the mean number of distinct new items that a user takes within the horizon."""
+        evidence, labels, n_new = [], [], 0
+        for first in range(0, len(requests.users), _BATCH):
+            rows = np.arange(first, min(first + _BATCH, len(requests.users)))
+            inputs = requests.inputs(data, rows)
+            items, _, ages = (torch.from_numpy(array) for array in inputs)
+            newest = newest_occurrence(items).bool()
+            again = torch.zeros(items.shape, dtype=torch.bool)
+            for row, request in enumerate(rows):
+                relevant = requests.relevant(data, int(request))
+                again[row] = torch.isin(items[row], torch.from_numpy(relevant))
+                n_new += len(np.setdiff1d(relevant, inputs.history_items[row]))
+            evidence.append(self._evidence(items, ages)[newest])
+            labels.append(again[newest])
+            run.progress(0.9 * (first + len(rows)) / len(requests.users))
+        if not evidence or not torch.cat(labels).any():
+            return 1.0
+        self.intercept, self.coefficients = logistic(torch.cat(evidence), torch.cat(labels).float(), self.config.ridge)
+        return max(n_new, 1) / len(requests.users)
+
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
-        newest = newest_occurrence(history_items)
-        evidence = repeat_evidence(history_items, history_age_days)  # (B, L, 4)
-        logit = self.coefficients[0] + evidence @ self.coefficients[1:] + self.repeat_logit[history_items]
-        bonus = newest * nn_softplus(logit)
-        scores = self.log_popularity.expand(history_items.shape[0], -1)
-        return scores.scatter_add(1, history_items, bonus)
+        logit = self.intercept + self._evidence(history_items, history_age_days) @ self.coefficients
+        gain = nn.functional.softplus(nn.functional.logsigmoid(logit) - self.log_new[history_items])  # log((n + p) / n)
+        scores = self.log_new.expand(history_items.shape[0], -1)
+        return scores.scatter_add(1, history_items, newest_occurrence(history_items) * gain)
+
+    def _evidence(self, items: Tensor, age_days: Tensor) -> Tensor:
+        """float32 (B, L, N_EVIDENCE): for each position, what the whole history says of its item."""
+        same = (items[:, :, None] == items[:, None, :]).float()  # (B, L, L)
+        count = same.sum(dim=2)
+        newest = (age_days[:, None, :] + 1e9 * (1.0 - same)).amin(dim=2)
+        oldest = (age_days[:, None, :] * same).amax(dim=2)
+        several = (count > 1.5).float()
+        interval = (oldest - newest) / torch.clamp(count - 1.0, min=1.0)
+        overdue = torch.log((newest + 2.0) / (interval + 2.0)) * several
+        length = (items > 0).sum(dim=1, keepdim=True).float()
+        pace = torch.log(length / (age_days.amax(dim=1, keepdim=True) + 7.0) + 1e-3).expand_as(count)
+        log_count, log_age, rate = torch.log(count), torch.log1p(newest), self.repeat_rate[items]
+        return torch.stack(
+            [log_count, log_age, overdue, overdue * overdue, several, rate, rate * log_count, pace, log_age * several],
+            dim=2,
+        )
 
 
-def nn_softplus(x: Tensor) -> Tensor:
-    """log(1 + exp x), which is 0 for items that will not be bought again."""
-    return torch.nn.functional.softplus(x)
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    ends_of_all: npt.NDArray[np.int64]  # (U,)
+    requests: Requests
 
 
-def repeat_evidence(items: Tensor, age_days: Tensor) -> Tensor:
-    """float32 (B, L, 4): for each position, what the whole history says of its item.
+def item_repeat_rates(data: Interactions, prior: float) -> Tensor:
+    """float32 (n_items + 1,): log odds that a user of the item had it in a second session, shrunk to the mean."""
+    pair = data.items * data.n_users + data.users
+    visits = np.unique(pair * (int(data.sessions.max(initial=0)) + 1) + data.sessions)  # distinct (item, user, session)
+    pairs, n_sessions = np.unique(visits // (int(data.sessions.max(initial=0)) + 1), return_counts=True)
+    items = pairs // data.n_users
+    n_users = np.bincount(items, minlength=data.n_items + 1).astype(float)
+    n_repeaters = np.bincount(items, n_sessions > 1, data.n_items + 1)
+    mean = (n_repeaters.sum() + 1.0) / (n_users.sum() + 2.0)
+    rate = (n_repeaters + prior * mean) / (n_users + prior)
+    return torch.from_numpy(np.log(rate / (1.0 - np.minimum(rate, 0.999)))).float()
 
-    log count, log age of the newest, log of that age over the mean interval, whether it was had only once.
-    """
-    same = (items[:, :, None] == items[:, None, :]).float()  # (B, L, L)
-    count = same.sum(dim=2)
-    newest = (age_days[:, None, :] + 1e9 * (1.0 - same)).amin(dim=2)
-    oldest = (age_days[:, None, :] * same).amax(dim=2)
-    once = (count < 1.5).float()
-    interval = (oldest - newest + 1.0) / torch.clamp(count - 1.0, min=1.0)
-    relative = torch.log((newest + 1.0) / (interval + 1.0)) * (1.0 - once)
-    return torch.stack([torch.log(count), torch.log1p(newest), relative, once], dim=2)
+
+def logistic(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Intercept and coefficients of a ridge logistic regression, by L-BFGS. features: (N, F); labels: (N,), 0 or 1."""
+    mean, spread = features.mean(dim=0), features.std(dim=0) + 1e-6
+    scaled = (features - mean) / spread
+    weights = torch.zeros(scaled.shape[1] + 1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        logits = weights[0] + scaled @ weights[1:]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, labels) + ridge * (weights[1:] ** 2).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[arg-type]
+    coefficients = (weights[1:] / spread).detach()
+    return (weights[0] - (coefficients * mean).sum()).detach(), coefficients

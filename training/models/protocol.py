@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,17 @@ def silent(_: float) -> None:
     """A progress that nobody watches."""
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a fit is run; nothing here changes what is learnt."""
+
+    progress: Progress = silent
+    checkpoint: Path | None = None  # where a long fit keeps its place, to continue after an interruption
+
+
+QUIET: Final = Run()
+
+
 class Part(nn.Module, ABC):
     """One model. Its output column 0 is padding and holds 0.
 
@@ -37,7 +49,7 @@ class Part(nn.Module, ABC):
     n_items: int
 
     @abstractmethod
-    def fit(self, data: Interactions, now_ms: int, progress: Progress = silent) -> Self:
+    def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
         """Learn from all of `data`; the first request after it comes at `now_ms`. Deterministic."""
 
     @abstractmethod
