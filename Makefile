@@ -64,6 +64,7 @@ type: $(VENV)/.ready ## mypy, strict
 	$(BIN)/mypy
 
 test: lint type tools build ## everything that CI runs: lint, types, all tests, one small benchmark
+	$(BIN)/python -m benchmarks.serving --quick
 	$(BIN)/python -m pytest
 
 e2e: $(VENV)/.ready tools build ## the built artifact in the real runtime, and a real deployment onto the emulator
@@ -80,7 +81,7 @@ docker:
 pr: ## what CI runs, in a clean clone of the last commit
 	infra/in-clean-clone .ci/run
 
-bench: $(VENV)/.demo ## measure serving; writes benchmarks/results/ and the README's table
+bench: $(VENV)/.ready tools build ## measure serving; writes benchmarks/results/ and the README's table
 	$(BIN)/python -m benchmarks.serving
 
 docs: $(VENV)/.ready ## write docs/openapi.json anew and run the commands in the documentation
