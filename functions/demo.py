@@ -40,7 +40,7 @@ def show_shopper(console: Console, profile: dict[str, Any]) -> None:
     activity = profile["activity"]
     interests = ", ".join(f"{row['category']} {row['weight']:.0%}" for row in profile["interests"][:4])
     last = activity["lastEventAt"][:10]
-    counts = f"{activity['nEvents']} purchases in {activity['nSessions']} baskets, the last on {last}"
+    counts = f"{activity['nEvents']} interactions in {activity['nSessions']} sessions, the last on {last}"
     console.print(f"[bold]Shopper {profile['userId']}[/bold]: {counts}; likes {interests}")
 
 
