@@ -14,41 +14,42 @@ from fusionrec.settings import Settings
 app = typer.Typer(help="Compute features and fill the feature store; interrupted work continues.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Option("--data", help="name of a prepared data set; FUSIONREC_DATASET when not given")]
+Cloud = Annotated[bool, typer.Option("--cloud", help="the store of feature_repo/feature_store.yaml, not the local one")]
 Force = Annotated[bool, typer.Option("--force", help="do it again even when it is done")]
 
 
 @app.command()
 def compute(data: Name = "", force: Force = False) -> None:
     """Compute every view as of the three cut-offs into features/<view>.parquet."""
-    run(["compute"], data, force)
+    run(["compute"], data, False, force)
 
 
 @app.command()
-def apply(data: Name = "", force: Force = False) -> None:
+def apply(data: Name = "", cloud: Cloud = False, force: Force = False) -> None:
     """Register entities, views and feature services with the data set's Feast registry."""
-    run(["apply"], data, force)
+    run(["apply"], data, cloud, force)
 
 
 @app.command()
-def materialize(data: Name = "", force: Force = False) -> None:
+def materialize(data: Name = "", cloud: Cloud = False, force: Force = False) -> None:
     """Write the newest rows of every view but the push-only ones to the online store."""
-    run(["materialize"], data, force)
+    run(["materialize"], data, cloud, force)
 
 
 @app.command()
-def sync(data: Name = "", force: Force = False) -> None:
+def sync(data: Name = "", cloud: Cloud = False, force: Force = False) -> None:
     """Compute, apply and materialize: all that is not done yet."""
-    run(["compute", "apply", "materialize"], data, force)
+    run(["compute", "apply", "materialize"], data, cloud, force)
 
 
-def run(stages: list[str], name: str, force: bool) -> None:
+def run(stages: list[str], name: str, cloud: bool, force: bool) -> None:
     from training.data import sync as work  # noqa: PLC0415  the command line starts without DuckDB and Ibis
     from training.data.dataset import Dataset  # noqa: PLC0415
 
     settings = Settings.from_env()
     dataset = Dataset.open(settings.home / (name or settings.dataset))
     console = Console()
-    progress = work.Progress.load(dataset)
+    progress = work.Progress.load(dataset, cloud)
     if force:
         progress.forget(stages)
     elif work.is_done(progress, dataset):

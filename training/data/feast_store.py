@@ -7,32 +7,47 @@ import runpy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from string import Template
 from typing import Final
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import Entity, FeatureService, FeatureStore, FeatureView
+import yaml
+from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
 
 from fusionrec.adapters.feast_local import REPOSITORY, local_config, open_local_store
-from fusionrec.errors import DataError
+from fusionrec.errors import BadInputError, DataError
 from fusionrec.feature_spec import FEATURE_SERVICES, VIEWS
 from fusionrec.feature_spec import FeatureView as ViewSpec
 from training.data.dataset import Dataset
 
+CLOUD_YAML: Final = REPOSITORY / "feature_store.yaml"
 BATCH_NAMES: Final = {view.name for view in VIEWS if not view.push_only}
 CHUNK_ROWS: Final = 2000  # of one online write; what an interruption may repeat
 
 
-def apply_definitions(dataset: Dataset) -> FeatureStore:
+def repository_config(dataset: Dataset, cloud: bool) -> RepoConfig:
+    """Local: below the data set's folder. Cloud: feature_store.yaml. Raises BadInputError for a missing variable."""
+    if not cloud:
+        return local_config(dataset.folder)
+    text = CLOUD_YAML.read_text()
+    try:
+        return RepoConfig(**yaml.safe_load(Template(text).substitute(os.environ)), repo_path=REPOSITORY)
+    except KeyError as error:
+        name = str(error.args[0])
+        raise BadInputError(f"is not set; {CLOUD_YAML.name} needs it", pointer=name) from None
+
+
+def apply_definitions(dataset: Dataset, cloud: bool = False) -> FeatureStore:
     """Register entities, views and services of feature_repo/ with this data set's store.
 
-    Batch rows of an earlier preparation go, or users and items that are no longer there would keep theirs; what was
-    pushed to user_session stays.
+    Locally, batch rows of an earlier preparation go, or users and items that are no longer there would keep theirs;
+    what was pushed to user_session stays. In the cloud nothing is deleted: the tables belong to the stack.
     """
     (dataset.folder / "feast").mkdir(exist_ok=True)
-    store = FeatureStore(config=local_config(dataset.folder))
-    earlier = [view for view in store.list_batch_feature_views() if view.name in BATCH_NAMES]
+    store = FeatureStore(config=repository_config(dataset, cloud))
+    earlier = [] if cloud else [view for view in store.list_batch_feature_views() if view.name in BATCH_NAMES]
     if earlier:
         store.apply([], objects_to_delete=earlier, partial=False)
     with environment(FUSIONREC_FEATURES_URI=str((dataset.folder / "features").resolve())):
@@ -96,6 +111,6 @@ def historical(
     return frame
 
 
-def open_store(dataset: Dataset) -> FeatureStore:
-    """The data set's store, as serving opens it."""
-    return open_local_store(dataset.folder)
+def open_store(dataset: Dataset, cloud: bool = False) -> FeatureStore:
+    """The data set's store, as serving opens it. Raises StoreUnavailableError, BadInputError."""
+    return FeatureStore(config=repository_config(dataset, cloud)) if cloud else open_local_store(dataset.folder)

@@ -11,6 +11,7 @@ from fusionrec.errors import DataError
 # Data without times: a reader gives everyone's last event this moment and the ones before it a day less each, so that
 # cut-offs by time become leave-one-out. An obviously made-up date.
 LAST_EVENT: Final = datetime(2000, 1, 1, 12)  # noqa: DTZ001  naive UTC, as in the raw frame
+DAY: Final = timedelta(days=1)
 LONGEST_WINDOW_DAYS: Final = 28.0
 SHARE_OF_SPAN: Final = 0.1  # a window of data that spans less than 280 days
 
@@ -32,14 +33,14 @@ def choose_cutoffs(events: Any, has_times: bool, options: SplitOptions) -> tuple
         return leave_one_out()
     first, last = span["first"].replace(tzinfo=None), span["last"].replace(tzinfo=None)
     data_end = last.replace(microsecond=0) + timedelta(seconds=1)
-    usual = min(LONGEST_WINDOW_DAYS, (data_end - first) / timedelta(days=1) * SHARE_OF_SPAN)
+    usual = min(LONGEST_WINDOW_DAYS, (data_end - first) / DAY * SHARE_OF_SPAN)
     test = timedelta(days=usual if options.test_days is None else options.test_days)
     validation = timedelta(days=usual if options.validation_days is None else options.validation_days)
     train_end = data_end - test - validation
     if train_end <= first:
         raise DataError(
-            f"test and validation windows of {test.days} and {validation.days} days leave nothing to train on: events "
-            f"span {first:%Y-%m-%d} to {last:%Y-%m-%d}; give smaller --test-days and --validation-days"
+            f"test and validation windows of {test / DAY:.3g} and {validation / DAY:.3g} days leave nothing to train on: "
+            f"events span {first:%Y-%m-%d} to {last:%Y-%m-%d}; give smaller --test-days and --validation-days"
         )
     return train_end, data_end - test, data_end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from fusionrec.feature_spec import FEATURE_SERVICES, VIEWS, FeatureView, spec_ha
 from training.data.dataset import Dataset
 from training.data.features.compute import RECIPE, compute_view
 
-FILE_NAME: Final = "progress.json"
+FILE_NAMES: Final = {False: "progress.json", True: "progress-cloud.json"}
+CLOUD_VARIABLES: Final = ("AWS_ENDPOINT_URL", "AWS_REGION", "FUSIONREC_REGISTRY_URI", "FUSIONREC_TABLE_PREFIX")
 BATCH_VIEWS: Final = tuple(view for view in VIEWS if not view.push_only)
 
 
@@ -26,24 +28,28 @@ class Reporter(Protocol):
 
 @dataclass(slots=True)
 class Progress:
-    """data/<dataset>/feast/progress.json, written after every step that need not be repeated."""
+    """data/<dataset>/feast/progress[-cloud].json, written after every step that need not be repeated."""
 
     path: Path
-    made_from: str  # hash of the data and of the spec: anything else begins anew
+    cloud: bool  # the store of feature_store.yaml, or the local one
+    made_from: str  # hash of the data, of the spec, and the store: anything else begins anew
     computed: dict[str, str] = field(default_factory=dict)  # view → sha256 of its file
     applied: bool = False
     written: dict[str, int] = field(default_factory=dict)  # view → rows that are in the online store
     finished: list[str] = field(default_factory=list)  # views that the registry knows as materialized
 
     @classmethod
-    def load(cls, dataset: Dataset) -> Self:
-        """What was done for these very events and this very feature spec; nothing when either changed."""
-        path = dataset.folder / "feast" / FILE_NAME
+    def load(cls, dataset: Dataset, cloud: bool = False) -> Self:
+        """What was done for these very events, this very feature spec and store; nothing when one changed."""
+        path = dataset.folder / "feast" / FILE_NAMES[cloud]
         specs = [spec_hash(service) for service in FEATURE_SERVICES]
-        fresh = cls(path, "-".join([dataset.data_hash[:16], *specs, str(RECIPE)]))
+        stores = [os.environ.get(name, "") for name in CLOUD_VARIABLES] if cloud else []
+        fresh = cls(path, cloud, "-".join([dataset.data_hash[:16], *specs, str(RECIPE), *stores]))
+        if cloud:  # features are computed once for both stores
+            fresh.computed = cls.load(dataset).computed
         try:
             saved = json.loads(path.read_bytes())
-            kept = cls(path, **saved)
+            kept = cls(path, cloud, **saved)
         except (FileNotFoundError, ValueError, TypeError):  # none, or a damaged one: do it again
             return fresh
         return kept if kept.made_from == fresh.made_from else fresh
@@ -62,7 +68,7 @@ class Progress:
         self.path.parent.mkdir(exist_ok=True)
         scratch = self.path.with_suffix(".tmp")
         fields = asdict(self)
-        del fields["path"]
+        del fields["path"], fields["cloud"]
         scratch.write_text(json.dumps(fields, indent=2) + "\n")
         scratch.replace(self.path)
 
@@ -90,8 +96,8 @@ def apply(dataset: Dataset, progress: Progress, report: Reporter) -> None:
     if missing:
         raise DataError(f"{', '.join(missing)} not computed; run `fusionrec features compute` or `sync`")
     report("applying the definitions", 0, 1)
-    if not (progress.applied and (dataset.folder / "feast" / "registry.db").is_file()):
-        apply_definitions(dataset)  # this empties the batch views' online tables
+    if not (progress.applied and has_store(progress, dataset)):
+        apply_definitions(dataset, progress.cloud)  # locally this empties the batch views' online tables
         progress.applied = True
         progress.written.clear()
         progress.finished.clear()
@@ -103,7 +109,7 @@ def materialize(dataset: Dataset, progress: Progress, report: Reporter) -> None:
     """Fill the online store with the rows of the last cut-off, in chunks; user_session is push-only and left alone."""
     from training.data import feast_store  # noqa: PLC0415  as above
 
-    store = feast_store.open_store(dataset)
+    store = feast_store.open_store(dataset, progress.cloud)
     for view in BATCH_VIEWS:
         if view.name in progress.finished:
             continue
@@ -122,8 +128,17 @@ def materialize(dataset: Dataset, progress: Progress, report: Reporter) -> None:
 def is_done(progress: Progress, dataset: Dataset) -> bool:
     """Everything computed, applied and written; nothing to do but to say so."""
     whole = {view.name for view in BATCH_VIEWS} == set(progress.finished)
-    stores = all((dataset.folder / "feast" / name).is_file() for name in ("registry.db", "online.db"))
-    return whole and progress.applied and stores and all(is_current(progress, dataset, view) for view in VIEWS)
+    return (
+        whole
+        and progress.applied
+        and has_store(progress, dataset)
+        and all(is_current(progress, dataset, view) for view in VIEWS)
+    )
+
+
+def has_store(progress: Progress, dataset: Dataset) -> bool:
+    """The local files are there; what the cloud holds is the stack's business."""
+    return progress.cloud or all((dataset.folder / "feast" / name).is_file() for name in ("registry.db", "online.db"))
 
 
 def is_current(progress: Progress, dataset: Dataset, view: FeatureView) -> bool:
