@@ -170,6 +170,13 @@ def serve(port: int, *, open_access: bool) -> ThreadingHTTPServer:
     return server
 
 
+def warm_up() -> None:
+    """Open the store before the first request: importing the SDK would use that one's time up."""
+    from functions import wiring
+
+    wiring.profiles().users.read("warm-up", wiring.clock().deadline(60_000))
+
+
 def examples(port: int, user_id: str) -> str:
     """curl lines that work against this server."""
     from functions import wiring
@@ -203,6 +210,7 @@ def main() -> None:
     try:
         configure()
         server = serve(given.port, open_access=given.open)
+        warm_up()
     except FusionrecError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

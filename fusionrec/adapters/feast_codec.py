@@ -73,9 +73,7 @@ def entity_id(view: FeatureView, key: str) -> str:
 def encode_value(dtype: DType, value: Value) -> bytes:
     proto = _feast.values.Value()
     if dtype.endswith("_list"):
-        target = getattr(proto, _FIELDS[dtype])
-        target.SetInParent()  # an empty list is a value, not a missing one
-        target.val.extend(value)
+        getattr(proto, _FIELDS[dtype]).val.extend(value)  # extending by nothing, too, makes it a value that is there
     else:
         setattr(proto, _FIELDS[dtype], value)
     encoded: bytes = proto.SerializeToString()

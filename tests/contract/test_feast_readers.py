@@ -19,7 +19,7 @@ from fusionrec.adapters.feast_sdk import SdkFeatures
 from fusionrec.adapters.memory import FixedClock
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
-from fusionrec.ports import Row
+from fusionrec.ports import Row, default_row
 from tests.suites.feature_readers import NOW_MS, PROFILE, SESSION, FeatureReaderSuite, NewestWinsSuite
 
 VIEWS = (USER_PROFILE, USER_SESSION)
@@ -109,11 +109,12 @@ class TestLeanOnDynamoDB(FeatureReaderSuite, NewestWinsSuite):
     def put(self, features: DynamoFeatures, view: FeatureView, user_id: str, row: Row, event_at: datetime) -> None:
         write(self.store, view, user_id, row, event_at)
 
-    def test_feast_reads_what_the_lean_writer_wrote(self, features: DynamoFeatures) -> None:
-        features.write("Zoë/日本", SESSION, NOW_MS)
+    @pytest.mark.parametrize("row", [SESSION, default_row(USER_SESSION)], ids=["full", "empty lists"])
+    def test_feast_reads_what_the_lean_writer_wrote(self, features: DynamoFeatures, row: Row) -> None:
+        features.write("Zoë/日本", row, NOW_MS)
         references = [f"user_session:{feature.name}" for feature in USER_SESSION.features]
         found = self.store.get_online_features(features=references, entity_rows=[{"user_id": "Zoë/日本"}]).to_dict()
-        assert {name: found[name][0] for name in SESSION} == SESSION
+        assert {name: found[name][0] for name in row} == row
 
     def test_keys_that_dynamodb_did_not_process_are_asked_for_again(self, clock: FixedClock, client: Any) -> None:
         features = DynamoFeatures(Reluctant(client, rounds=2), "fusionrec", clock)

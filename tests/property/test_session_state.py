@@ -80,3 +80,8 @@ def test_a_later_act_revokes_a_removal() -> None:
     removal, purchase = event(1, item_id="a", event_type="removal"), event(2, item_id="a", event_type="purchase")
     assert absorb_events(EMPTY, [purchase, removal])["removed_item_ids"] == []
     assert absorb_events(EMPTY, [replace(purchase, sent_at=0), removal])["removed_item_ids"] == ["a"]
+
+
+def test_two_bodies_under_one_id_end_alike_in_either_order() -> None:
+    first, second = event(1, item_id="a"), event(1, item_id="b")
+    assert absorb_events(EMPTY, [first, second]) == absorb_events(EMPTY, [second, first])

@@ -18,7 +18,7 @@ def test_a_worked_example() -> None:
 
 
 def test_unknown_categories_repeat_nothing() -> None:
-    assert spread(*arrays([3, 2, 1], [0, 0, 0]), 0.9, 3).tolist() == [0, 1, 2]
+    assert spread(*arrays([10, 5, 4.9, 0], [0, 0, 1, 1]), 0.5, 4).tolist() == [0, 1, 2, 3]
 
 
 def test_equal_scores_keep_their_order() -> None:

@@ -13,6 +13,7 @@ def history(*events: tuple[str, str, int]) -> History:
 def test_padding_and_hidden_indices_are_out() -> None:
     eligible = mask(5, [np.array([2, 0]), np.array([5])])
     assert eligible.tolist() == [False, True, False, True, True, False]
+    assert mask(2, []).tolist() == [False, True, True]
 
 
 def test_the_last_word_on_an_item_counts() -> None:

@@ -76,5 +76,6 @@ def test_the_fallback_ranks_by_popularity() -> None:
     ranking = by_popularity(popularity, eligible, 2)
     assert ranking.items.tolist() == [2, 4]
     assert ranking.scores.tolist() == [5, 5]
+    assert by_popularity(popularity, np.ones(5, bool), 1).items.tolist() == [2]  # never the padding
     assert by_popularity(popularity, np.zeros(5, bool), 2).items.tolist() == []
     assert by_popularity(popularity, eligible, 99).items.tolist() == [2, 4, 1]
