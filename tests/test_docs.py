@@ -7,6 +7,8 @@ or an ellipsis, since those differ from run to run. Other blocks are not run; th
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import re
 import subprocess
@@ -106,6 +108,22 @@ def test_commands_of_the_command_line_exist(page: Path) -> None:
                 break
             assert word in commands, f"{page.name}: fusionrec {words}"
             command = commands[word]
+
+
+EXAMPLES = [
+    path
+    for name in ("fusionrec", "functions", "training")
+    for path in (ROOT / name).rglob("*.py")
+    if ">>> " in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_worked_numbers_in_docstrings_are_right(path: Path) -> None:
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 # --- dependencies ------------------------------------------------------------------------------------------------
