@@ -39,8 +39,8 @@ def choose_cutoffs(events: Any, has_times: bool, options: SplitOptions) -> tuple
     train_end = data_end - test - validation
     if train_end <= first:
         raise DataError(
-            f"test and validation windows of {test / DAY:.3g} and {validation / DAY:.3g} days leave nothing to train on: "
-            f"events span {first:%Y-%m-%d} to {last:%Y-%m-%d}; give smaller --test-days and --validation-days"
+            f"windows of {test / DAY:.3g} (test) and {validation / DAY:.3g} days leave nothing to train on; events "
+            f"span {first:%Y-%m-%d} to {last:%Y-%m-%d}; give smaller --test-days and --validation-days"
         )
     return train_end, data_end - test, data_end
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, PushSource, RepoConfig, ValueType
 from feast.types import Array, Int64, String
 from moto import mock_aws
+
+from fusionrec.adapters.newest_wins_store import newest_items
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -110,9 +113,19 @@ def test_materialize_fills_what_is_not_there(store: FeatureStore) -> None:
 
 def test_times_of_other_zones_are_compared_as_moments(store: FeatureStore) -> None:
     """As texts, 13:30+02:00 would look later than 12:00+00:00; it is half an hour earlier."""
-    push(store, ("u1", NOW, 7))
-    push(store, ("u1", (NOW - HOUR / 2).astimezone(timezone(2 * HOUR)), 3))
-    assert read(store) == 7
+    (row,) = read_rows(store, ("u1", NOW, 7))
+    earlier = (row[0], row[1], (NOW - HOUR / 2).astimezone(timezone(2 * HOUR)), None)
+    naive = (row[0], row[1], NOW.replace(tzinfo=None), None)
+    items = [newest_items(store.config, data)[0]["event_ts"]["S"] for data in ([earlier], [naive], [row, earlier])]
+    assert items == ["2026-11-01 11:30:00+00:00", "2026-11-01 12:00:00+00:00", "2026-11-01 12:00:00+00:00"]
+
+
+def read_rows(store: FeatureStore, *rows: tuple[str, datetime, int]) -> list[Any]:
+    """Rows as Feast hands them to an online store."""
+    from feast.utils import _convert_arrow_to_proto  # noqa: PLC0415
+
+    view = store.get_feature_view("live")
+    return list(_convert_arrow_to_proto(pa.Table.from_pandas(frame(list(rows))), view, {"user_id": ValueType.STRING}))
 
 
 def test_the_async_path_has_the_same_condition(store: FeatureStore) -> None:

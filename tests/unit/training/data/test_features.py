@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fusionrec.feature_spec import ITEM_ATTRIBUTES, ITEM_STATS, USER_PROFILE, USER_SESSION, VIEWS
-from training.data.features.compute import arrow_schema, compute_view
+from training.data.features.compute import arrow_schema, compute_view, rows_at_cutoffs
 
 ITEMS = """itemId,name,category,department,brand,colour
 cheap,Cheap tea,Tea,Food,Leaf,green
@@ -74,6 +74,14 @@ def test_history_is_oldest_first_in_three_lists_of_equal_length(row: Any) -> Non
     assert profile["history_sent_at"] == [
         ms(t) for t in ("2026-04-20T09:00Z", "2026-06-01T09:00Z", "2026-06-08T08:00Z", "2026-06-08T08:10Z")
     ]
+
+
+def test_a_long_history_keeps_its_newest_events(dataset: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr("training.data.features.user_profile.HISTORY_LENGTH", 2)
+    rows = {row["user_id"]: row for row in rows_at_cutoffs(dataset, USER_PROFILE, tmp_path).to_pylist()}  # last cut-off
+    assert rows["ann"]["history_item_ids"] == ["cheap", "cup"]
+    assert rows["ann"]["history_event_types"] == ["view", "removal"]
+    assert rows["ann"]["n_events"] == 4
 
 
 def test_recency_frequency_and_money(row: Any) -> None:
