@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from training.shop import write_toy_bundle
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam" / "build"
-VERSION = "20260101T000000-toy"
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +28,17 @@ def artifact() -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def version() -> str:
+    """New in each run: the emulated functions share this machine's /tmp, where an earlier run's bundle may lie."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-toy"
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory, version: str) -> Path:
     """A folder of bundles, as `FUSIONREC_BUNDLE_URI` names it, with one promoted."""
     folder = tmp_path_factory.mktemp("bundles")
-    write_toy_bundle(folder / VERSION)
-    (folder / "current").write_text(f"{VERSION}\n")
+    write_toy_bundle(folder / version)
+    (folder / "current").write_text(f"{version}\n")
     return folder
 
 

@@ -20,7 +20,6 @@ from infra import bootstrap, emulator, smoke
 from infra.rie import RuntimeUnavailableError
 
 STACK = "fusionrec-e2e"
-VERSION = "20260101T000000-toy"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow, pytest.mark.enable_socket]
 
@@ -31,6 +30,7 @@ class Deployed:
 
     endpoint: str
     outputs: dict[str, str]
+    version: str
     api: smoke.Api
 
     def client(self, service: str) -> Any:
@@ -51,21 +51,21 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def stack(artifact: Path, endpoint: str, bundles: Path) -> Iterator[Deployed]:
+def stack(artifact: Path, endpoint: str, bundles: Path, version: str) -> Iterator[Deployed]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in emulator.aws_env(endpoint).items():
             patch.setenv(name, value)
         emulator.deploy(endpoint, STACK, artifact.parent / "template.yaml", {"TablePrefix": "fusionrec"})
         outputs = bootstrap.stack_outputs(STACK)
-        bootstrap.publish(bundles / VERSION, outputs["BundleUri"])
+        bootstrap.publish(bundles / version, outputs["BundleUri"])
         url = f"{endpoint}/restapis/{outputs['ApiId']}/prod/_user_request_"
-        yield Deployed(endpoint, outputs, smoke.Api(url, smoke.api_key(outputs["ApiKeyId"]), sign=True))
+        yield Deployed(endpoint, outputs, version, smoke.Api(url, smoke.api_key(outputs["ApiKeyId"]), sign=True))
 
 
 def test_an_event_changes_the_next_slate(stack: Deployed) -> None:
     outcome = smoke.smoke(stack.api, "user-01")
 
-    assert outcome.before["modelVersion"] == outcome.after["modelVersion"] == VERSION
+    assert outcome.before["modelVersion"] == outcome.after["modelVersion"] == stack.version
     assert outcome.before["degraded"] == outcome.after["degraded"] == []
     assert outcome.before["asOfEventId"] is None
     scores = [
@@ -89,7 +89,7 @@ def test_each_path_reaches_its_function(stack: Deployed) -> None:
         status, answer = stack.api.call("GET", path)
         assert status == 200, (path, answer)
     status, ready = stack.api.call("GET", "/health/ready")
-    assert (status, ready["modelVersion"]) == (200, VERSION)
+    assert (status, ready["modelVersion"]) == (200, stack.version)
     status, description = stack.api.call("GET", "/openapi.json")
     assert status == 200
     assert "/v1/recommendations" in description["paths"]
@@ -109,7 +109,7 @@ def test_without_the_api_key_the_gateway_refuses(stack: Deployed) -> None:
 
 
 def test_seeding_again_uploads_nothing(stack: Deployed, bundles: Path) -> None:
-    assert bootstrap.publish(bundles / VERSION, stack.outputs["BundleUri"]) == 0
+    assert bootstrap.publish(bundles / stack.version, stack.outputs["BundleUri"]) == 0
 
 
 def test_a_message_that_cannot_be_read_ends_in_the_dead_letter_queue(stack: Deployed) -> None:

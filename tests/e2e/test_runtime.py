@@ -41,14 +41,16 @@ def body(answer: Mapping[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-def test_a_good_request_gets_a_full_slate(recommend: rie.LambdaRuntime, example_event: ExampleEvent) -> None:
+def test_a_good_request_gets_a_full_slate(
+    recommend: rie.LambdaRuntime, example_event: ExampleEvent, version: str
+) -> None:
     answer = recommend.invoke(example_event("recommend-session"))
 
     assert answer["statusCode"] == 200
     slate = body(answer)
     items = [item["itemId"] for item in slate["itemList"]]
     assert len(items) == len(set(items)) == 3
-    assert slate["modelVersion"] == "20260101T000000-toy"
+    assert slate["modelVersion"] == version
     assert answer["multiValueHeaders"]["Server-Timing"]
 
 
