@@ -12,13 +12,16 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import data, features, serve
+from training.commands import data, features, models, serve, train
 
 app: Final = typer.Typer(
     help="Recommendations for online shops: prepare data, train, evaluate, serve.", no_args_is_help=True
 )
 app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")
+app.add_typer(models.app, name="models")
+app.command()(train.train)
+app.command()(train.evaluate)
 app.command()(serve.serve)
 app.command()(serve.demo)
 

@@ -45,7 +45,7 @@ def fit_fusion(candidates: Candidates, config: FusionConfig) -> AdditiveFusion:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     return fusion.eval()
 
 

@@ -1,7 +1,8 @@
 """Attention over the behaviour sequence, trained with cross entropy over the whole catalogue.
 
-A causal transformer reads the newest `max_length` events: item + event type + gap to the event before + distance
-from the end. Its last state, plus an embedding of the time since the last event, is compared with every item.
+A causal transformer reads the newest `max_length` events: item + event type + gap to the event before. Positions are
+relative (a learned bias for the distance), so a state means the same wherever it stands in a training window. The
+last state, plus an embedding of the time since the last event, is compared with every item.
 
 source: Kang & McAuley 2018, arXiv:1808.09781 (model); Klenitskiy & Vasilev 2023, arXiv:2309.07602 (full softmax)
 limits: learns the `max_items` most frequent items; the others get the lowest of these scores.
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -54,26 +56,30 @@ class Attention(Part):
         self.register_buffer("row_of", torch.zeros(n_items + 1, dtype=torch.int64))
         self.register_buffer("head", torch.zeros(0, dtype=torch.int64))
         self.know(torch.arange(1, n_items + 1))
-        dim = self.config.dim
-        self.event = nn.Embedding(len(EVENT_CODES) + 1, dim)
-        self.gap = nn.Embedding(N_GAPS, dim)
-        self.since = nn.Embedding(N_GAPS, dim)
-        self.place = nn.Embedding(self.config.max_length, dim)
-        self.blocks = nn.ModuleList(Block(self.config) for _ in range(self.config.n_layers))
-        self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(self.config.dropout)
 
     def know(self, head: Tensor) -> None:
-        """Make a fresh item table for these items, int64 (n_head,)."""
+        """Start afresh, knowing these items, int64 (n_head,): the same start for the same seed."""
+        config, dim = self.config, self.config.dim
         self.head = head
         self.row_of = torch.zeros(self.n_items + 1, dtype=torch.int64)
         self.row_of[head] = torch.arange(1, len(head) + 1)
-        self.item = nn.Embedding(len(head) + 1, self.config.dim)
-        nn.init.normal_(self.item.weight, std=1 / math.sqrt(self.config.dim))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.loop.seed)
+            self.item = nn.Embedding(len(head) + 1, dim)
+            nn.init.normal_(self.item.weight, std=1 / math.sqrt(dim))
+            self.event = nn.Embedding(len(EVENT_CODES) + 1, dim)
+            self.gap = nn.Embedding(N_GAPS, dim)
+            self.since = nn.Embedding(N_GAPS, dim)
+            for table in (self.event, self.gap, self.since):
+                nn.init.normal_(table.weight, std=0.02)  # torch's 1.0 would drown the items
+            self.distance = nn.Embedding(config.max_length, config.n_heads)
+            nn.init.zeros_(self.distance.weight)
+            self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.bias = nn.Parameter(torch.zeros(len(head)))
+        self.norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(config.dropout)
 
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
-        torch.manual_seed(self.config.loop.seed)
         counts = np.bincount(data.items, minlength=self.n_items + 1)
         self.know(torch.from_numpy(frequent_items(seen_matrix(data), self.config.max_items)))
         with torch.no_grad():  # start from popularity: only what differs from it is left to learn
@@ -82,6 +88,12 @@ class Attention(Part):
         task = Task(windows.batches, windows.n_batches, self.loss)
         train(self, task, self.config.loop, run.checkpoint, run.progress)
         return self
+
+    def item_vectors(self) -> npt.NDArray[np.float32]:
+        """float32 (n_items + 1, D); zero for padding and for items that it did not learn."""
+        vectors: npt.NDArray[np.float32] = self.item.weight.detach()[self.row_of].numpy()
+        vectors[self.row_of.numpy() == 0] = 0.0
+        return vectors
 
     def loss(self, batch: WindowBatch) -> Tensor:
         """Mean cross entropy of the chosen positions against what came next; several targets share one softmax."""
@@ -102,12 +114,13 @@ class Attention(Part):
         real = items > 0
         before = nn.functional.pad(age_days, (1, 0)).narrow(1, 0, width)
         gap = gap_bucket(torch.clamp(before - age_days, min=0.0))
-        places = torch.arange(width - 1, -1, -1, device=items.device)
-        x = self.item(self.row_of[items]) + self.event(events) + self.gap(gap) + self.place(places)
+        x = self.item(self.row_of[items]) + self.event(events) + self.gap(gap)
         order = torch.arange(width, device=items.device)
         visible = (order[None, :] <= order[:, None]) & real[:, None, :]  # (B, W, W)
         visible = visible | (order[None, :] == order[:, None])
-        bias = torch.where(visible, 0.0, -1e9)[:, None]  # (B, 1, W, W)
+        back = torch.clamp(order[:, None] - order[None, :], min=0)  # (W, W): how far a key lies before its query
+        near = self.distance(back).permute(2, 0, 1)  # (heads, W, W)
+        bias = near + torch.where(visible, 0.0, -1e9)[:, None]  # (B, heads, W, W)
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, bias)

@@ -76,8 +76,9 @@ class Popularity(Part):
 
     def _weights(self, data: Interactions, now_ms: int) -> npt.NDArray[np.float64]:
         age_days = (now_ms - data.sent_at) / DAY_MS if data.has_times else np.zeros(len(data))
-        faded: npt.NDArray[np.float64] = np.exp2(-age_days / self.config.half_life_days)
-        return faded * np.array(self.config.event_weights)[data.events]
+        by_type = np.array(self.config.event_weights)[data.events]
+        faded: npt.NDArray[np.float64] = np.exp2(-age_days / self.config.half_life_days) * by_type
+        return faded
 
     def _earlier(self, data: Interactions, now_ms: int) -> _Earlier:
         """Requests one horizon before now; without times, before each user's last interaction."""
@@ -157,7 +158,8 @@ def item_repeat_rates(data: Interactions, prior: float) -> Tensor:
 
 def logistic(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """Intercept and coefficients of a ridge logistic regression, by L-BFGS. features: (N, F); labels: (N,), 0 or 1."""
-    mean, spread = features.mean(dim=0), features.std(dim=0) + 1e-6
+    mean, spread = features.mean(dim=0), features.std(dim=0)
+    spread = torch.where(spread < 1e-3, torch.inf, spread)  # what never varied has no say
     scaled = (features - mean) / spread
     weights = torch.zeros(scaled.shape[1] + 1, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
@@ -169,6 +171,6 @@ def logistic(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Te
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
     coefficients = (weights[1:] / spread).detach()
     return (weights[0] - (coefficients * mean).sum()).detach(), coefficients

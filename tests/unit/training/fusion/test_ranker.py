@@ -1,0 +1,138 @@
+"""The fused graph: mask before top-k, exact contributions, nothing changed by padding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from fusionrec.transforms import ModelInput
+from tests.suites.models import arrays, padded, shop_inputs
+from training.export import HISTORY_INPUTS, OUTPUTS, check_parity, export_ranker
+from training.fusion.additive import AdditiveFusion, situation
+from training.fusion.candidates import Candidates, union_of_first
+from training.fusion.fit import FusionConfig, fit_fusion
+from training.fusion.ranker import FusedRanker
+from training.models.attention import Attention, AttentionConfig
+from training.models.ease import Ease, EaseConfig
+from training.models.popularity import Popularity
+from training.shop import NOW_MS, Shop, two_taste_shop
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    return two_taste_shop()
+
+
+@pytest.fixture(scope="module")
+def ranker(shop: Shop) -> FusedRanker:
+    """K = 4 of 10 items, a gate that depends on the situation, bent shapes."""
+    torch.manual_seed(1)
+    data = shop.interactions
+    attention = Attention(10, AttentionConfig(dim=8, n_layers=1, max_length=8)).eval()
+    parts = [part.fit(data, NOW_MS) for part in (Popularity(10), Ease(10, EaseConfig(l2=1.0)))]
+    fusion = AdditiveFusion(3)
+    for parameter in fusion.parameters():
+        torch.nn.init.uniform_(parameter, 0.1, 1.0)
+    return FusedRanker([*parts, attention], fusion, top_k=4).eval()
+
+
+@pytest.fixture(scope="module")
+def graph(ranker: FusedRanker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ranker") / "ranker.onnx"
+    export_ranker(ranker, path)
+    return path
+
+
+def run(graph: Path, inputs: ModelInput, eligible: np.ndarray) -> tuple[np.ndarray, ...]:
+    session = onnxruntime.InferenceSession(graph)
+    return tuple(session.run(list(OUTPUTS), dict(zip((*HISTORY_INPUTS, "eligible"), (*inputs, eligible), strict=True))))
+
+
+def test_graph_and_torch_agree_on_all_shapes_of_history(ranker: FusedRanker, graph: Path) -> None:
+    assert check_parity(ranker, graph) <= 1e-4
+
+
+@pytest.mark.parametrize("batch", [1, 3, 14])
+def test_contributions_and_base_make_the_score(graph: Path, batch: int) -> None:
+    _, scores, contributions, base = run(graph, arrays(10, batch, 9), np.ones((batch, 11), bool))
+    assert contributions.shape == (batch, 4, 3)
+    assert_allclose(base[:, None] + contributions.sum(axis=2), scores, atol=1e-5)
+
+
+def test_the_mask_comes_before_top_k(graph: Path, shop: Shop) -> None:
+    """With only the four worst items eligible, all four are returned, best first."""
+    inputs = shop_inputs(shop)
+    everything = np.ones((14, 11), bool)
+    best = run(graph, inputs, everything)[0]
+    eligible = everything.copy()
+    np.put_along_axis(eligible, best, False, axis=1)
+    items, scores, _, _ = run(graph, inputs, eligible)
+    assert np.isfinite(scores).all()
+    assert np.take_along_axis(eligible, items, axis=1).all()
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_too_few_eligible_items_end_in_minus_infinity(graph: Path, shop: Shop) -> None:
+    eligible = np.zeros((14, 11), bool)
+    eligible[:, [0, 2, 7]] = True  # 0 is padding: never an answer
+    items, scores, _, _ = run(graph, shop_inputs(shop), eligible)
+    assert np.isneginf(scores[:, 2:]).all()
+    assert set(items[:, :2].ravel()) == {2, 7}
+
+
+def test_padding_changes_nothing(graph: Path, shop: Shop) -> None:
+    eligible = np.ones((14, 11), bool)
+    found, expected = run(graph, padded(shop_inputs(shop), 5), eligible), run(graph, shop_inputs(shop), eligible)
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        assert_allclose(one, other, atol=1e-5)
+
+
+def test_scores_are_log_probabilities_of_the_catalogue(graph: Path, ranker: FusedRanker, shop: Shop) -> None:
+    wide = FusedRanker(list(ranker.parts), ranker.fusion, top_k=10)
+    tensors = [torch.from_numpy(array) for array in shop_inputs(shop)]
+    with torch.inference_mode():
+        _, scores, _, base = wide(*tensors, torch.ones(14, 11, dtype=torch.bool))
+        padding = torch.exp(base + fused_padding(wide, tensors))
+    total = torch.exp(scores).sum(dim=1) + padding
+    assert_allclose(total, np.ones(14), rtol=1e-4)
+
+
+def fused_padding(ranker: FusedRanker, tensors: list[torch.Tensor]) -> torch.Tensor:
+    where = situation(tensors[0], tensors[2])
+    return ranker.fusion(ranker.standardised(*tensors), where).sum(dim=1)[:, 0]
+
+
+def test_the_situation_tells_length_recency_repeats_and_nothing() -> None:
+    items = torch.tensor([[0, 0, 0, 0], [0, 3, 3, 4]])
+    ages = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 9.0, 5.0, 2.0]])
+    found = situation(items, ages)
+    assert_allclose(found[0], [0.0, 0.0, 0.0, 1.0], atol=1e-6)
+    assert_allclose(found[1], [np.log(4) / 5, np.log(3) / 5, 1 / 3, 0.0], rtol=1e-5)
+
+
+def test_the_fusion_learns_which_part_to_trust() -> None:
+    """Part 0 knows the answer after long histories, part 1 after short ones; part 2 is noise."""
+    make = torch.Generator().manual_seed(0)
+    relevant = torch.zeros(400, 20, dtype=torch.bool)
+    relevant[torch.arange(400), torch.randint(0, 20, (400,), generator=make)] = True
+    scores = torch.randn(400, 3, 20, generator=make)
+    long = torch.arange(400) % 2
+    scores[:, 0] += 3.0 * relevant * long[:, None]
+    scores[:, 1] += 3.0 * relevant * (1 - long)[:, None]
+    where = torch.stack([long.float(), *[torch.zeros(400)] * 3], dim=1)
+    fusion = fit_fusion(Candidates(scores, relevant, where), FusionConfig())
+    strength = fusion(torch.full((2, 3, 1), 2.0), torch.tensor([[0.0, 0, 0, 0], [1.0, 0, 0, 0]])).squeeze(2)
+    assert strength[1, 0] > strength[0, 0] + 0.5
+    assert strength[0, 1] > strength[1, 1] + 0.5
+    assert strength[:, 2].abs().max() < strength.max() / 4
+
+
+def test_the_union_holds_the_first_items_of_every_part_once() -> None:
+    scores = torch.tensor([[[9.0, 8.0, 1.0, 0.0, -1.0], [0.0, 1.0, 2.0, 8.0, 9.0]]])
+    chosen = union_of_first(scores, 4)
+    assert sorted(chosen[0].tolist()) == [0, 1, 3, 4]

@@ -1,0 +1,186 @@
+"""The parts against the shared suite, and what is peculiar to each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from fusionrec.feature_spec import DAY_MS, EVENT_CODES
+from fusionrec.transforms import ModelInput
+from tests.suites.models import ModelSuite, TasteSuite, shop_inputs
+from training.interactions import Interactions
+from training.loop import LoopConfig, Task, train
+from training.models.attention import Attention, AttentionConfig
+from training.models.ease import Ease, EaseConfig
+from training.models.popularity import Popularity, PopularityConfig
+from training.models.protocol import Part, newest_occurrence
+from training.models.softmax import catalogue_logsumexp
+from training.models.windows import Windows, WindowsConfig
+from training.shop import NOW_MS, Shop, two_taste_shop
+
+
+def history(items: list[int], ages: list[float]) -> ModelInput:
+    events = np.full((1, len(items)), EVENT_CODES["purchase"])
+    return ModelInput(np.array([items]), events, np.array([ages], np.float32))
+
+
+class TestEase(TasteSuite):
+    def make(self, n_items: int) -> Part:
+        return Ease(n_items, EaseConfig(l2=1.0))
+
+    def test_an_item_never_explains_itself(self, model: Ease, shop: Shop) -> None:
+        for item in range(1, shop.interactions.n_items + 1):
+            assert model.score(history([item], [1.0]))[0, item] == 0.0
+
+    def test_the_older_of_two_histories_counts_less(self, model: Ease) -> None:
+        new, old = model.score(history([2], [0.0])), model.score(history([2], [model.config.half_life_days]))
+        assert_allclose(old, new / 2, rtol=1e-5)
+
+    def test_weights_follow_the_closed_form(self, shop: Shop, model: Ease) -> None:
+        seen = np.zeros((14, 10))
+        for user in range(14):
+            seen[user, shop.interactions.items[shop.interactions.users == user] - 1] = 1
+        precision = np.linalg.inv(seen.T @ seen + np.eye(10))
+        expected = -precision[1] / np.diag(precision)
+        expected[1] = 0.0
+        assert_allclose(model.score(history([2], [0.0]))[0, 1:], expected, rtol=1e-4, atol=1e-6)
+
+    def test_items_beyond_the_dense_limit_are_left_out_but_scored(self, shop: Shop) -> None:
+        model = Ease(10, EaseConfig(l2=1.0, max_items=4)).fit(shop.interactions, NOW_MS)
+        assert model.score(shop_inputs(shop)).shape == (14, 11)
+        assert len(model.weights) == 5
+
+
+class TestAttention(TasteSuite):
+    def make(self, n_items: int) -> Part:
+        config = AttentionConfig(
+            dim=16,
+            n_layers=1,
+            max_length=8,
+            loop=LoopConfig(n_epochs=60, learning_rate=1e-2),
+            windows=WindowsConfig(n_targets=3),
+        )
+        return Attention(n_items, config)
+
+    def test_an_interrupted_fit_ends_like_an_unbroken_one(self, shop: Shop, tmp_path: Path) -> None:
+        def fresh() -> tuple[Attention, Task]:
+            torch.manual_seed(0)
+            model = Attention(10, AttentionConfig(dim=8, n_layers=1, max_length=4))
+            windows = Windows(shop.interactions, model.row_of.numpy(), 4, WindowsConfig(batch_size=4))
+            return model, Task(windows.batches, windows.n_batches, model.loss)
+
+        config = LoopConfig(n_epochs=4, seed=3)
+        unbroken, task = fresh()
+        train(unbroken, task, config)
+        broken, task = fresh()
+        with pytest.raises(KeyboardInterrupt):
+            train(broken, stops_in(task, epoch=2), config, tmp_path / "checkpoint")
+        resumed, task = fresh()
+        train(resumed, task, config, tmp_path / "checkpoint")
+        for name, tensor in unbroken.state_dict().items():
+            assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+    def test_the_order_of_the_history_matters(self, model: Part) -> None:
+        forth, back = history([1, 2, 3], [3.0, 2.0, 1.0]), history([3, 2, 1], [3.0, 2.0, 1.0])
+        assert np.abs(model.score(forth) - model.score(back)).max() > 0.01
+
+
+def stops_in(task: Task, epoch: int) -> Task:
+    def batches(now: int):
+        if now == epoch:
+            raise KeyboardInterrupt
+        return task.batches(now)
+
+    return replace(task, batches=batches)
+
+
+class TestPopularity(ModelSuite):
+    def make(self, n_items: int) -> Part:
+        return Popularity(n_items)
+
+    def test_recent_purchases_weigh_more(self) -> None:
+        ages = np.array([1, 1, 100, 100, 100])
+        data = one_user(items=[1, 1, 2, 2, 2], ages=ages)
+        model = Popularity(3, PopularityConfig(half_life_days=10.0)).fit(data, NOW_MS)
+        assert model.popularity[1] > model.popularity[2] > model.popularity[3] > 0.0
+        assert_allclose(model.popularity.sum(), 1.0, rtol=1e-5)
+
+    def test_who_buys_weekly_gets_it_again(self) -> None:
+        """Item 1 is a weekly habit of everybody who has it; item 5 is bought once and never again."""
+        model = Popularity(30).fit(weekly_shop(), NOW_MS)
+        regular = np.exp(model.score(history([1, 1, 1, 5], [21.0, 14.0, 7.0, 9.0]))[0])
+        newcomer = np.exp(model.score(history([5], [9.0]))[0])
+        assert regular[1] > 1.3 * newcomer[1]
+        assert newcomer[5] < 1.1 * regular[5]
+        assert newcomer[5] < 1.1 * np.exp(model.score(history([6], [9.0]))[0, 5])
+
+
+def one_user(items: list[int], ages: np.ndarray) -> Interactions:
+    n = len(items)
+    order = np.argsort(-ages, kind="stable")
+    return Interactions(
+        n_items=max(items) + 1,
+        offsets=np.array([0, n]),
+        items=np.array(items)[order],
+        events=np.full(n, EVENT_CODES["purchase"]),
+        sent_at=NOW_MS - ages[order] * DAY_MS,
+        sessions=np.arange(n),
+    )
+
+
+def weekly_shop() -> Interactions:
+    """Ten users who buy item 1 in each of twenty weeks, and beside it another item that they never buy again."""
+    weeks, users = 20, 10
+    others = [2 + (np.arange(weeks) + user) % 25 for user in range(users)]
+    return Interactions(
+        n_items=30,
+        offsets=np.arange(users + 1) * 2 * weeks,
+        items=np.concatenate([np.stack([np.ones(weeks, int), other], axis=1).ravel() for other in others]),
+        events=np.full(2 * weeks * users, EVENT_CODES["purchase"]),
+        sent_at=np.tile(np.repeat(NOW_MS - (np.arange(weeks, 0, -1) * 7 - 6) * DAY_MS, 2), users),
+        sessions=np.tile(np.repeat(np.arange(weeks), 2), users),
+    )
+
+
+def test_the_newest_occurrence_of_each_item_is_marked() -> None:
+    marked = newest_occurrence(torch.tensor([[0, 0, 3, 4, 3, 5]]))
+    assert marked.tolist() == [[0, 0, 0, 1, 1, 1]]
+
+
+def test_catalogue_logsumexp_has_the_gradients_of_the_plain_one() -> None:
+    torch.manual_seed(0)
+    query, table, bias = (torch.randn(shape, requires_grad=True) for shape in ((5, 4), (9, 4), (9,)))
+    plain = torch.logsumexp(query @ table.T + bias, dim=1)
+    gradients = torch.autograd.grad((plain * torch.arange(5.0)).sum(), (query, table, bias))
+    ours = catalogue_logsumexp(query, table, bias)
+    assert_allclose(ours.detach(), plain.detach(), rtol=1e-5)
+    for found, expected in zip(
+        torch.autograd.grad((ours * torch.arange(5.0)).sum(), (query, table, bias)), gradients, strict=True
+    ):
+        assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_windows_learn_only_what_came_later_in_the_same_history() -> None:
+    data = two_taste_shop().interactions
+    windows = Windows(data, np.arange(11), 3, WindowsConfig(batch_size=5, n_positions=8, n_targets=2))
+    following = {(int(a), int(b)) for u in range(14) for a, b in pairs(data, u)}
+    n_batches = 0
+    for batch in windows.batches(0):
+        n_batches += 1
+        last = batch.items[batch.rows, batch.positions]
+        assert (last > 0).all()
+        for item, targets in zip(last.tolist(), batch.targets.tolist(), strict=True):
+            assert all((item, target) in following for target in targets if target)
+            assert targets[0] > 0
+        assert (batch.since_days >= 0).all()
+    assert n_batches == windows.n_batches
+
+
+def pairs(data: Interactions, user: int) -> list[tuple[int, int]]:
+    items = data.items[data.offsets[user] : data.offsets[user + 1]]
+    return [(items[i], items[j]) for i in range(len(items)) for j in range(i + 1, len(items))]

@@ -1,0 +1,71 @@
+"""`fusionrec models …`: which bundle is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fusionrec.settings import Settings
+
+app = typer.Typer(help="List, verify, promote and roll back model bundles.", no_args_is_help=True)
+
+Data = Annotated[str, typer.Option("--data", "--dataset", help="name of a data set; default FUSIONREC_DATASET")]
+Version = Annotated[str, typer.Argument(help="a version as `models list` shows it; default: the newest")]
+
+
+@app.command("list")
+def list_models(data: Data = "") -> None:
+    """All bundles, oldest first, with their test metrics."""
+    from training.evaluate import BASELINE, FUSION  # noqa: PLC0415  the command line starts without torch
+    from training.publish import published  # noqa: PLC0415
+
+    table = Table("version", "", "data up to", "items", "fusion ndcg@10", "popularity ndcg@10")
+    for bundle in published(_bundles(data)):
+        manifest = bundle.manifest
+        scores = [manifest.metrics.get(name, {}).get("ndcg@10") for name in (FUSION, BASELINE)]
+        mark = "current" if bundle.current else "previous" if bundle.previous else ""
+        cells = ["–" if score is None else f"{score:.4f}" for score in scores]
+        table.add_row(manifest.model_version, mark, manifest.data_cutoff[:10], f"{manifest.n_items:,}", *cells)
+    Console().print(table)
+
+
+@app.command()
+def verify(version: Version = "", data: Data = "") -> None:
+    """Check a bundle against its hashes and this code's feature spec."""
+    from training.publish import check  # noqa: PLC0415
+
+    manifest = check(_bundles(data), version or _newest(data))
+    Console().print(f"{manifest.model_version}: {len(manifest.files)} files verified")
+
+
+@app.command()
+def promote(version: Version = "", data: Data = "") -> None:
+    """Serve this bundle. Refused (exit code 1) unless its fusion beat popularity on the test window."""
+    from training import publish  # noqa: PLC0415
+
+    bundles, version = _bundles(data), version or _newest(data)
+    before = publish.promote(bundles, version)
+    Console().print(f"current: {version}" + (f" (before: {before})" if before and before != version else ""))
+
+
+@app.command()
+def rollback(data: Data = "") -> None:
+    """Serve the version before again."""
+    from training import publish  # noqa: PLC0415
+
+    Console().print(f"current: {publish.rollback(_bundles(data))}")
+
+
+def _bundles(data: str) -> Path:
+    settings = Settings.from_env()
+    return settings.home / (data or settings.dataset) / "bundles"
+
+
+def _newest(data: str) -> str:
+    from training.publish import published  # noqa: PLC0415
+
+    return published(_bundles(data))[-1].manifest.model_version

@@ -1,0 +1,88 @@
+"""`fusionrec train` and `fusionrec evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fusionrec.errors import BadInputError
+from fusionrec.settings import Settings
+
+if TYPE_CHECKING:
+    from training.data.dataset import Dataset
+
+Data = Annotated[
+    str,
+    typer.Option("--data", "--dataset", help="name of a prepared data set, or its folder; default FUSIONREC_DATASET"),
+]
+PROTOCOLS = ("temporal", "leave-one-out")
+
+
+def train(
+    data: Data = "",
+    promote: Annotated[bool, typer.Option(help="serve the bundle if it beats popularity")] = True,
+) -> None:
+    """Fit the parts, fuse them, judge them on the test window, and write a bundle of everything.
+
+    An interrupted run continues; a run with the same data, settings and code returns the bundle that is there.
+    """
+    from training import publish  # noqa: PLC0415  the command line starts without torch
+    from training.commands.console import metric_table, stage_display  # noqa: PLC0415
+    from training.stages import Stages  # noqa: PLC0415
+    from training.train import Prepared  # noqa: PLC0415
+    from training.train import train as run  # noqa: PLC0415
+
+    dataset = open_dataset(data)
+    console = Console()
+    bundles = dataset.folder / "bundles"
+    with stage_display(console) as report:
+        path, judged = run(Prepared.read(dataset), Stages(dataset.folder / "work", report), bundles)
+    console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
+    console.print(f"bundle {path}", soft_wrap=True)
+    if promote:
+        publish.promote(bundles, path.name)
+        console.print(f"promoted: {bundles / publish.CURRENT} → {path.name}", soft_wrap=True)
+
+
+def evaluate(
+    data: Data = "",
+    protocol: Annotated[str, typer.Option(help="temporal or leave-one-out; default: what suits the data")] = "",
+    seen: Annotated[str, typer.Option(help="keep or mask items of the history; default: keep if users repeat")] = "",
+    out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
+    seed: Annotated[int, typer.Option(help="of ties, resampling and training")] = 0,
+) -> None:
+    """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
+    from training.commands.console import metric_table, stage_display  # noqa: PLC0415
+    from training.results import write_results  # noqa: PLC0415
+    from training.stages import Stages  # noqa: PLC0415
+    from training.train import Prepared, judge  # noqa: PLC0415
+
+    _one_of("--protocol", protocol, ("", *PROTOCOLS))
+    _one_of("--seen", seen, ("", "keep", "mask"))
+    dataset = open_dataset(data)
+    console = Console()
+    prepared = Prepared.read(dataset)
+    with stage_display(console) as report:
+        stages = Stages(dataset.folder / "work", report)
+        judged = judge(prepared, stages, protocol or prepared.protocol, seen or None, seed)  # type: ignore[arg-type]
+    console.print(metric_table(judged.evaluation, f"{dataset.name}: test, {judged.protocol}"))
+    for path in write_results(dataset, judged, out):
+        console.print(f"written: {path}", soft_wrap=True)
+
+
+def open_dataset(data: str) -> Dataset:
+    """By name below FUSIONREC_HOME, or by folder. Raises DataError."""
+    from training.data.dataset import FILE_NAME, Dataset  # noqa: PLC0415
+
+    settings = Settings.from_env()
+    named = settings.home / (data or settings.dataset)
+    folder = Path(data) if data and not named.exists() and (Path(data) / FILE_NAME).exists() else named
+    return Dataset.open(folder)
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise BadInputError(f"{value!r} is not one of {', '.join(filter(None, allowed))}", pointer=option)

@@ -1,0 +1,94 @@
+"""Which bundle is served: a pointer file that is flipped by rename, with the way back kept."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusionrec.bundle.manifest import Manifest, read_manifest, verify
+from fusionrec.errors import BundleError, BundleMissingError
+from training.evaluate import BASELINE, FUSION
+
+CURRENT = "current"
+PREVIOUS = "previous"
+GATE_METRIC = "ndcg@10"
+
+
+class GateError(BundleError):
+    """A bundle that is not better than what it must beat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One bundle of the folder."""
+
+    manifest: Manifest
+    current: bool
+    previous: bool
+
+
+def pointer(bundles: Path, name: str = CURRENT) -> str:
+    """The version that a pointer names, or ''."""
+    path = bundles / name
+    return path.read_text().strip() if path.is_file() else ""
+
+
+def published(bundles: Path) -> list[Published]:
+    """All bundles, oldest first. Raises BundleMissingError when the folder holds none."""
+    folders = sorted(path.parent for path in bundles.glob("*/manifest.json") if not path.parent.name.startswith("."))
+    if not folders:
+        raise BundleMissingError(f"no bundle in {bundles}; run `fusionrec train` first")
+    current, previous = pointer(bundles), pointer(bundles, PREVIOUS)
+    return [Published(read_manifest(path), path.name == current, path.name == previous) for path in folders]
+
+
+def check(bundles: Path, version: str) -> Manifest:
+    """Verify a bundle against its hashes and this code's feature spec. Raises BundleError."""
+    folder = bundles / version
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    return manifest
+
+
+def gate(manifest: Manifest) -> None:
+    """Raises GateError unless the fusion's NDCG@10 on the test window is better than popularity's."""
+    try:
+        fusion, popularity = (manifest.metrics[name][GATE_METRIC] for name in (FUSION, BASELINE))
+    except KeyError as error:
+        raise GateError(
+            f"bundle {manifest.model_version} was not evaluated (no {error} in its metrics); train it again"
+        ) from None
+    if not fusion > popularity:
+        raise GateError(
+            f"bundle {manifest.model_version}: the fusion's {GATE_METRIC} {fusion:.4f} is not better than "
+            f"popularity's {popularity:.4f}; it is not promoted"
+        )
+
+
+def promote(bundles: Path, version: str) -> str:
+    """Point to this version after checking it. Returns the version that was served before, '' if none."""
+    gate(check(bundles, version))
+    before = pointer(bundles)
+    if before != version:
+        if before:
+            _write_pointer(bundles, PREVIOUS, before)
+        _write_pointer(bundles, CURRENT, version)
+    return before
+
+
+def rollback(bundles: Path) -> str:
+    """Point back to the version before; a second rollback returns. Raises BundleError when there is no way back."""
+    current, previous = pointer(bundles), pointer(bundles, PREVIOUS)
+    if not previous:
+        raise BundleError(f"nothing was promoted before {current or 'the first bundle'}; there is no way back")
+    check(bundles, previous)
+    _write_pointer(bundles, CURRENT, previous)
+    _write_pointer(bundles, PREVIOUS, current)
+    return previous
+
+
+def _write_pointer(bundles: Path, name: str, version: str) -> None:
+    part = bundles / f".{name}.{os.getpid()}.part"
+    part.write_text(f"{version}\n")
+    part.replace(bundles / name)

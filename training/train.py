@@ -1,0 +1,161 @@
+"""The honest two-phase run: fit on the past, fuse on the validation window, judge on the test window, refit on all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fusionrec.bundle.catalogue import Column
+from fusionrec.feature_spec import FEATURE_SERVICES, spec_hash
+from training.data.dataset import Dataset
+from training.evaluate import Evaluation, Seen, evaluate
+from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bundle
+from training.fusion.additive import AdditiveFusion
+from training.fusion.candidates import collect
+from training.fusion.fit import fit_fusion
+from training.fusion.ranker import FusedRanker
+from training.interactions import Interactions, Vocabulary, read_interactions
+from training.models.attention import Attention
+from training.models.ease import Ease
+from training.models.popularity import Popularity
+from training.models.protocol import Part, Run
+from training.neighbours import nearest_by_vectors, strongest_weights
+from training.protocols import Protocol, Split, split
+from training.recipe import Recipe, repeats_matter
+from training.stages import Stages, code_hash, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A ranker fitted without the test window, and what it was worth there."""
+
+    ranker: FusedRanker
+    evaluation: Evaluation
+    recipe: Recipe
+    protocol: Protocol
+    key: str  # of data, protocol, recipe and code
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A data set as arrays."""
+
+    dataset: Dataset
+    data: Interactions
+    vocabulary: Vocabulary
+
+    @classmethod
+    def read(cls, dataset: Dataset) -> Prepared:
+        data, vocabulary, _ = read_interactions(dataset)
+        return cls(dataset, data, vocabulary)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol that suits the data when none is asked for."""
+        return "temporal" if self.dataset.has_times else "leave-one-out"
+
+
+def judge(prepared: Prepared, stages: Stages, protocol: Protocol, seen: Seen | None = None, seed: int = 0) -> Judged:
+    """Fit parts, fit the fusion on the validation window, and look at the test window once."""
+    cut = split(prepared.data, protocol, prepared.dataset.cutoffs)
+    recipe = Recipe.for_split(cut)
+    seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
+    key = key_of(prepared.dataset.data_hash, prepared.dataset.cutoffs, protocol, recipe, code_hash(), seed)
+    parts = _fit_parts(stages, recipe, cut.fit, cut.fit_now_ms, key)
+    fusion = stages.once(
+        f"fusion on validation, seen items {seen}",
+        key,
+        lambda run: _fit_fusion(parts, recipe, prepared.data, cut, seen, run),
+    )
+    ranker = FusedRanker(parts, fusion, recipe.top_k).eval()
+    evaluation = stages.once(
+        f"test window, seen items {seen}",
+        key,
+        lambda run: evaluate(ranker, prepared.data, cut.test, seen=seen, seed=seed, progress=run.progress),
+    )
+    return Judged(ranker, evaluation, recipe, protocol, key)
+
+
+def train(prepared: Prepared, stages: Stages, bundles: Path) -> tuple[Path, Judged]:
+    """Judge, refit the parts on everything with the fusion learned before, and write the bundle.
+
+    Nothing is done twice: when a bundle of the same data, recipe and code is there, it is returned.
+    """
+    judged = judge(prepared, stages, prepared.protocol)
+    key = key_of(judged.key, spec_hash(FEATURE_SERVICE))
+    made = sorted(bundles.glob(f"*-{key}"))
+    if made:
+        stages.report(f"bundle {made[-1].name} (kept)", 1.0)
+        return made[-1], judged
+    dataset, data = prepared.dataset, prepared.data
+    now_ms = round(dataset.cutoffs.data_end.timestamp() * 1000)
+    parts = _fit_parts(stages, judged.recipe, data, now_ms, key, " on everything")
+    ranker = FusedRanker(parts, judged.ranker.fusion, judged.recipe.top_k).eval()
+    version = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key}"
+    stages.report("export", 0.0)
+    bundles.mkdir(parents=True, exist_ok=True)
+    path = write_bundle(bundles / version, ranker, bundle_parts(prepared, ranker, judged.evaluation))
+    stages.report("export", 1.0)
+    return path, judged
+
+
+def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation) -> BundleParts:
+    """Everything of a bundle besides the graph."""
+    dataset = prepared.dataset
+    attention = ranker.part(Attention)
+    return BundleParts(
+        item_ids=prepared.vocabulary.item_ids,
+        columns=item_columns(dataset, prepared.vocabulary),
+        neighbours={
+            "similar": nearest_by_vectors(attention.item_vectors(), N_NEIGHBOURS),
+            "complement": strongest_weights(ranker.part(Ease), N_NEIGHBOURS),
+        },
+        popularity=ranker.part(Popularity).popularity,
+        dataset=dataset.name,
+        data_hash=dataset.data_hash,
+        data_cutoff=dataset.cutoffs.data_end.isoformat(),
+        metrics=evaluation.means(),
+    )
+
+
+def item_columns(dataset: Dataset, vocabulary: Vocabulary) -> dict[str, Column]:
+    """Features of every item at the cut-off, by Feast's point-in-time join; defaults where nothing was known."""
+    from training.data.feast_store import historical  # noqa: PLC0415  importing the Feast SDK takes seconds
+
+    moment = pd.Timestamp(dataset.cutoffs.data_end)
+    wanted = pd.DataFrame({"item_id": list(vocabulary.item_ids), "event_timestamp": moment})
+    joined = historical(dataset, wanted, service="catalogue_v1").set_index("item_id").loc[list(vocabulary.item_ids)]
+    columns: dict[str, Column] = {}
+    for view in FEATURE_SERVICES["catalogue_v1"]:
+        for feature in view.features:
+            values = joined[f"{view.name}__{feature.name}"]
+            if feature.dtype == "string_list":
+                columns[feature.name] = [[] if row is None else [str(text) for text in row] for row in values]
+            elif feature.dtype == "string":
+                columns[feature.name] = values.fillna("").astype(str).tolist()
+            else:
+                columns[feature.name] = values.fillna(0).to_numpy(np.dtype(feature.dtype))
+    return columns
+
+
+def _fit_parts(
+    stages: Stages, recipe: Recipe, data: Interactions, now_ms: int, key: str, where: str = ""
+) -> list[Part]:
+    def fit(part: Part) -> Part:
+        return stages.once(f"{part.name}{where}", key, lambda run: part.fit(data, now_ms, run))
+
+    return [fit(part) for part in recipe.parts(data.n_items)]
+
+
+def _fit_fusion(
+    parts: list[Part], recipe: Recipe, data: Interactions, cut: Split, seen: Seen, run: Run
+) -> AdditiveFusion:
+    unfitted = FusedRanker(parts, AdditiveFusion(len(parts)), recipe.top_k).eval()
+    candidates = collect(
+        unfitted, data, cut.validation, recipe.fusion.n_candidates, mask_seen=seen == "mask", progress=run.progress
+    )
+    return fit_fusion(candidates, recipe.fusion)
