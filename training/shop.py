@@ -5,6 +5,7 @@ The shop is never square, so that a transposed matrix cannot pass.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,13 +15,16 @@ import torch
 
 from fusionrec.bundle.catalogue import Column
 from fusionrec.feature_spec import DAY_MS, EVENT_CODES, ITEM_ATTRIBUTES, ITEM_STATS
+from training.evaluate import evaluate
 from training.export import N_NEIGHBOURS, BundleParts, write_bundle
 from training.fusion.additive import AdditiveFusion
 from training.fusion.ranker import FusedRanker
-from training.interactions import Interactions
+from training.interactions import Interactions, Requests
+from training.loop import LoopConfig
 from training.models.attention import Attention, AttentionConfig
 from training.models.ease import Ease, EaseConfig
 from training.models.popularity import Popularity, PopularityConfig
+from training.models.windows import WindowsConfig
 from training.neighbours import Neighbours, nearest_by_vectors, strongest_weights
 
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
@@ -64,22 +68,22 @@ def two_taste_shop(users: int = 14, items: int = 10) -> Shop:
 def toy_ranker(shop: Shop) -> FusedRanker:
     """The three parts, fitted on the shop within a second."""
     n_items = shop.interactions.n_items
-    torch.manual_seed(0)
+    loop, windows = LoopConfig(n_epochs=60, learning_rate=1e-2), WindowsConfig(n_targets=3)
     parts = (
         Popularity(n_items, PopularityConfig()),
         Ease(n_items, EaseConfig(l2=1.0)),
-        Attention(n_items, AttentionConfig(dim=16, n_layers=1, max_length=8)),
+        Attention(n_items, AttentionConfig(dim=16, n_layers=1, max_length=8, loop=loop, windows=windows)),
     )
-    return FusedRanker(
-        [part.fit(shop.interactions, NOW_MS) for part in parts], AdditiveFusion(len(parts)), TOP_K
-    ).eval()
+    fitted = [part.fit(shop.interactions, NOW_MS) for part in parts]
+    return FusedRanker(fitted, AdditiveFusion(len(parts)), TOP_K).eval()
 
 
 def write_toy_bundle(folder: Path) -> Path:
     """A real, complete bundle of the two-taste shop: items `item-01` … `item-10`, in `folder` itself."""
     shop = two_taste_shop()
     ranker = toy_ranker(shop)
-    return write_bundle(folder, ranker, _bundle_parts(ranker, "toy", _learned_neighbours(ranker)), created_at=NOW)
+    parts = _bundle_parts(ranker, "toy", _learned_neighbours(ranker), _toy_metrics(shop, ranker))
+    return write_bundle(folder, ranker, parts, created_at=NOW)
 
 
 def random_ranker(n_items: int, seed: int = 0, *, dim: int = 64, n_neighbours: int = 150) -> FusedRanker:
@@ -99,9 +103,29 @@ def random_ranker(n_items: int, seed: int = 0, *, dim: int = 64, n_neighbours: i
 def write_random_bundle(folder: Path, n_items: int = 12_000, seed: int = 0) -> Path:
     """A bundle of the random ranker. Items are `item-01`, `item-02`, …"""
     ranker = random_ranker(n_items, seed)
-    return write_bundle(
-        folder, ranker, _bundle_parts(ranker, "random", _random_neighbours(n_items, seed)), created_at=NOW
+    parts = _bundle_parts(ranker, "random", _random_neighbours(n_items, seed), {})
+    return write_bundle(folder, ranker, parts, created_at=NOW)
+
+
+def with_answers(shop: Shop) -> Interactions:
+    """The shop's interactions, each user's followed by the withheld item, bought a day from now."""
+    data = shop.interactions
+    at = data.offsets[1:]
+    return replace(
+        data,
+        offsets=data.offsets + np.arange(data.n_users + 1),
+        items=np.insert(data.items, at, shop.withheld),
+        events=np.insert(data.events, at, EVENT_CODES["purchase"]),
+        sent_at=np.insert(data.sent_at, at, NOW_MS + DAY_MS),
+        sessions=np.insert(data.sessions, at, data.sessions[at - 1] + 1),
     )
+
+
+def _toy_metrics(shop: Shop, ranker: FusedRanker) -> dict[str, dict[str, float]]:
+    """How well the withheld items are found, seen items masked."""
+    data = with_answers(shop)
+    users, ends = np.arange(data.n_users), data.offsets[1:]
+    return evaluate(ranker, data, Requests(users, ends - 1, ends, np.full(len(users), NOW_MS)), seen="mask").means()
 
 
 def _learned_neighbours(ranker: FusedRanker) -> dict[str, Neighbours]:
@@ -122,7 +146,9 @@ def _random_neighbours(n_items: int, seed: int) -> dict[str, Neighbours]:
     return lists
 
 
-def _bundle_parts(ranker: FusedRanker, dataset: str, neighbours: dict[str, Neighbours]) -> BundleParts:
+def _bundle_parts(
+    ranker: FusedRanker, dataset: str, neighbours: dict[str, Neighbours], metrics: dict[str, dict[str, float]]
+) -> BundleParts:
     n_items = ranker.n_items
     return BundleParts(
         item_ids=[f"item-{index:02d}" for index in range(1, n_items + 1)],
@@ -132,7 +158,7 @@ def _bundle_parts(ranker: FusedRanker, dataset: str, neighbours: dict[str, Neigh
         dataset=dataset,
         data_hash="0" * 64,
         data_cutoff=NOW.isoformat(),
-        metrics={name: {"ndcg@10": 0.1} for name in ("popularity", "fusion")},
+        metrics=metrics,
     )
 
 

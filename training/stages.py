@@ -49,7 +49,7 @@ class Stages:
             return kept
         self.report(name, 0.0)
         checkpoint = path.with_suffix(".checkpoint")
-        result = work(Run(progress=lambda share: self.report(name, share), checkpoint=checkpoint))
+        result = work(Run(progress=lambda share: self.report(name, min(share, 0.99)), checkpoint=checkpoint))
         self.folder.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}.part")
         torch.save(result, scratch)

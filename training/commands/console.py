@@ -13,7 +13,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
 
-_NAMES = {"most_popular": "most popular (baseline)"}
+_NAMES = {"most_popular": "most popular"}
 
 
 @contextmanager
@@ -35,16 +35,15 @@ def stage_display(console: Console) -> Iterator[Callable[[str, float], None]]:
         yield report
 
 
-def metric_table(evaluation: Evaluation, title: str) -> Table:
-    """Models down, metrics across; the 95 % interval under each number."""
-    names = [name for name in next(iter(evaluation.rows.values())) if name.endswith(("@5", "@10", "@20"))]
-    shown = [name for name in names if name.split("@")[1] == "10"] + ["hr@5", "ndcg@5", "hr@20", "ndcg@20"]
+def metric_table(evaluation: Evaluation, title: str, narrow: bool = True) -> Table:
+    """Models down, metrics across, the 95 % interval under each number; narrow: those at 10 only."""
+    shown = ["hr@10", "ndcg@10", "mrr@10", "recall@10"] if narrow else [*next(iter(evaluation.rows.values()))]
     table = Table(title=title, caption=_verdict(evaluation))
-    table.add_column("model")
+    table.add_column("model", no_wrap=True)
     for name in [*shown, "coverage@10"]:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for model, row in evaluation.rows.items():
-        cells = [f"{row[name][0]:.4f}\n[dim]{row[name][1]:.4f}–{row[name][2]:.4f}[/]" for name in shown]
+        cells = [f"{row[name][0]:.4f}\n[dim]{row[name][1]:.3f}–{row[name][2]:.3f}[/]" for name in shown]
         style = "bold" if model == "fusion" else None
         table.add_row(_NAMES.get(model, model), *cells, f"{evaluation.coverage[model]['coverage@10']:.3f}", style=style)
     return table
