@@ -48,7 +48,7 @@ def handler_case(folder: Path, users: Sequence[str], n_requests: int) -> dict[st
     headers = {"content-type": "application/json"}
     events = [
         proxy_event("POST", "/v1/recommendations", "", headers, json.dumps(body).encode(), "bench")
-        for body in ({"userId": user, "numResults": N_RESULTS} for user in users)
+        for body in ({"userId": user, "numResults": N_RESULTS, "budgetMs": 10_000} for user in users)
     ]
     stages: dict[str, list[float]] = {}
     handler(events[0], LocalContext("bench"))  # loads the model and the store; may come too late to be whole

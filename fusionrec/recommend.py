@@ -117,7 +117,7 @@ class Recommender:
                 logger.exception("ranking failed, answering by popularity")
             else:
                 spent = before - deadline.remaining_ms()
-                self._rank_ms = 0.9 * self._rank_ms + 0.1 * spent if self._rank_ms else spent
+                self._rank_ms = 0.9 * self._rank_ms + 0.1 * spent
                 return ranking, degraded
         self._rank_ms *= 0.9  # so that one slow moment does not shut the graph out for good
         return by_popularity(model.bundle.popularity, eligible, max(n_results, 100)), [*degraded, "ranker"]

@@ -151,6 +151,24 @@ def test_no_time_for_the_graph_falls_back_and_recovers(use_case) -> None:
     assert answers[-1] == ()
 
 
+def test_one_slow_ranking_does_not_shut_the_graph_out(model, users, slates) -> None:
+    class Time:
+        """A clock whose first ranking takes longer than the whole budget."""
+
+        def __init__(self):
+            self.spent = iter([0, 1200, *[0, 5] * 5])
+
+        def now(self):
+            return NOW
+
+        def deadline(self, budget_ms):
+            spent = self.spent
+            return type("Deadline", (), {"remaining_ms": lambda _: budget_ms - next(spent)})()
+
+    use_case = Recommender(users, model, slates, Time())
+    assert [ask(use_case).degraded for _ in range(5)] == [()] * 5
+
+
 def test_a_log_that_is_away_does_not_cost_the_answer(model, users) -> None:
     class Broken:
         def record(self, slate):
