@@ -48,9 +48,9 @@ class Stages:
             kept: T = torch.load(path, weights_only=False)  # our own file: written below, never fetched
             return kept
         self.report(name, 0.0)
+        self.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = path.with_suffix(".checkpoint")
         result = work(Run(progress=lambda share: self.report(name, min(share, 0.99)), checkpoint=checkpoint))
-        self.folder.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}.part")
         torch.save(result, scratch)
         scratch.replace(path)

@@ -155,7 +155,8 @@ class Block(nn.Module):
         batch, width, dim = x.shape
         heads = self.qkv(self.norm(x)).reshape(batch, width, 3, self.n_heads, dim // self.n_heads)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, heads, W, D / heads)
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        strength = torch.softmax(q @ k.transpose(2, 3) / math.sqrt(q.shape[3]) + bias, dim=3)
+        mixed = strength @ v
         x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, width, dim)))
         changed: Tensor = x + self.dropout(self.mlp(x))
         return changed

@@ -1,0 +1,39 @@
+"""Every metric's worked number, and the intervals."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+
+from training import metrics
+
+
+def test_the_worked_numbers_in_the_docstrings() -> None:
+    outcome = doctest.testmod(metrics)
+    assert outcome.attempted >= 8
+    assert outcome.failed == 0
+
+
+def test_a_user_with_more_relevant_items_than_places_can_reach_one() -> None:
+    table = metrics.per_user(np.ones((1, 20), bool), np.array([56]))
+    assert all(table[f"{name}@{k}"][0] == pytest.approx(1.0) for name in ("hr", "ndcg", "mrr") for k in metrics.CUTS)
+    assert table["recall@10"][0] == 10 / 56
+
+
+def test_the_interval_holds_the_mean_and_narrows_with_users() -> None:
+    values = np.random.default_rng(0).random(2000)
+    few = metrics.interval(values[:50], metrics.resample_weights(50))
+    many = metrics.interval(values, metrics.resample_weights(2000))
+    assert few[1] < few[0] < few[2]
+    assert many[2] - many[1] < (few[2] - few[1]) / 4
+
+
+def test_the_paired_test_sees_a_small_steady_gain_that_the_intervals_hide() -> None:
+    worse = np.random.default_rng(1).random(200)
+    weights = metrics.resample_weights(200)
+    better = worse + 0.01
+    assert metrics.interval(better, weights)[1] < metrics.interval(worse, weights)[2]  # they overlap
+    assert metrics.paired_test(better, worse, weights)["low"] > 0
+    assert metrics.paired_test(worse, worse, weights)["p_value"] == 1.0

@@ -1,0 +1,84 @@
+"""Promotion: verified, gated, one step back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fusionrec.bundle.manifest import FILE_NAME
+from fusionrec.errors import BundleError, BundleMissingError, BundleTamperedError
+from training.publish import GateError, pointer, promote, published, rollback
+
+
+@pytest.fixture
+def bundles(toy_bundle: Path, tmp_path: Path) -> Path:
+    """Two versions, v1 and v2."""
+    for version in ("v1", "v2"):
+        shutil.copytree(toy_bundle, tmp_path / version)
+        edit(tmp_path / version, model_version=version)
+    return tmp_path
+
+
+def edit(folder: Path, **fields: object) -> None:
+    path = folder / FILE_NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_promote_and_roll_back(bundles: Path) -> None:
+    assert promote(bundles, "v1") == ""
+    assert promote(bundles, "v2") == "v1"
+    assert pointer(bundles) == "v2"
+    assert [(each.manifest.model_version, each.current, each.previous) for each in published(bundles)] == [
+        ("v1", False, True),
+        ("v2", True, False),
+    ]
+    assert rollback(bundles) == "v1"
+    assert pointer(bundles) == "v1"
+    assert rollback(bundles) == "v2"
+
+
+def test_promoting_twice_keeps_the_way_back(bundles: Path) -> None:
+    promote(bundles, "v1")
+    promote(bundles, "v2")
+    promote(bundles, "v2")
+    assert rollback(bundles) == "v1"
+
+
+def test_no_way_back_without_a_previous_one(bundles: Path) -> None:
+    promote(bundles, "v1")
+    with pytest.raises(BundleError, match="no way back"):
+        rollback(bundles)
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [{}, {"fusion": {"ndcg@10": 0.2}}, {"fusion": {"ndcg@10": 0.2}, "most_popular": {"ndcg@10": 0.2}}],
+)
+def test_the_gate_refuses_what_is_not_better_than_popularity(bundles: Path, metrics: dict) -> None:
+    promote(bundles, "v1")
+    edit(bundles / "v2", metrics=metrics)
+    with pytest.raises(GateError, match="v2"):
+        promote(bundles, "v2")
+    assert pointer(bundles) == "v1"
+
+
+def test_a_damaged_bundle_is_not_promoted(bundles: Path) -> None:
+    promote(bundles, "v1")
+    with (bundles / "v2" / "popularity.npy").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(BundleTamperedError, match=r"popularity\.npy"):
+        promote(bundles, "v2")
+    assert pointer(bundles) == "v1"
+
+
+def test_an_unknown_version_is_missing(bundles: Path) -> None:
+    with pytest.raises(BundleMissingError):
+        promote(bundles, "v9")
+
+
+def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BundleMissingError, match="fusionrec train"):
+        published(tmp_path)
