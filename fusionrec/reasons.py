@@ -74,6 +74,10 @@ class Reasons:
         if int(self.indices[place]) == item:
             return None
         name = self.bundle.catalogue.text("name", int(self.indices[place])) or self.history.item_ids[place]
+        if name == self.bundle.catalogue.text(
+            "name", item
+        ):  # a variant under another id: reads as "bought with itself"
+            return None
         day = datetime.fromtimestamp(self.history.sent_at[place] / 1000, UTC)
         return f"Often bought with {name}, which you {act} on {day.day} {day:%B %Y}"
 
