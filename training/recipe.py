@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from training.models.protocol import Part
 from training.models.windows import WindowsConfig
 from training.protocols import Split
 
-_POSITION_BUDGET = 60_000  # positions that the attention part learns from where one pass over the data is longer
+_MAX_WINDOWS = 6_000  # of an epoch
+_POSITIONS = 100_000  # that the attention part learns from
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,12 @@ class Recipe:
     def for_split(cls, split: Split) -> Recipe:
         """A window is answered by many items, a left-out item by one: sequence targets follow."""
         many = split.protocol == "temporal"
-        windows = WindowsConfig(batch_size=32 if many else 128, n_positions=16, n_targets=20 if many else 1)
-        return cls(attention=AttentionConfig(windows=windows, loop=LoopConfig(n_epochs=_epochs(split.fit, many))))
+        windows = WindowsConfig(
+            batch_size=32 if many else 128, n_positions=16, n_targets=20 if many else 1, max_windows=_MAX_WINDOWS
+        )
+        attention = AttentionConfig(windows=windows)
+        loop = LoopConfig(n_epochs=_epochs(split.fit, windows, attention.max_length), learning_rate=4e-3)
+        return cls(attention=replace(attention, loop=loop))
 
     def parts(self, n_items: int) -> tuple[Part, ...]:
         return (
@@ -44,10 +49,12 @@ class Recipe:
         )
 
 
-def _epochs(data: Interactions, many: bool) -> int:
-    """Short sequences are passed over many times, long ones once."""
-    mean_length = len(data) / max(data.n_users, 1)
-    return 1 if many and mean_length > 50 else 12
+def _epochs(data: Interactions, windows: WindowsConfig, width: int) -> int:
+    """Enough to learn from about `_POSITIONS` positions: long histories are sampled, short ones passed over often."""
+    lengths = np.maximum(np.diff(data.offsets) - 1, 0)
+    n_windows = min(int(np.ceil(lengths / width).sum()), windows.max_windows)
+    per_window = min(windows.n_positions, len(data) / max(int(np.ceil(lengths / width).sum()), 1))
+    return int(np.clip(round(_POSITIONS / max(n_windows * per_window, 1.0)), 1, 20))
 
 
 def repeats_matter(data: Interactions) -> bool:

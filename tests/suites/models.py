@@ -41,19 +41,23 @@ def arrays(n_items: int, batch: int, length: int) -> ModelInput:
 class ModelSuite:
     """Needs fixtures `model` (fitted on `shop`) and, through `make`, an unfitted twin."""
 
-    def make(self, n_items: int) -> Part:
+    @classmethod
+    def make(cls, n_items: int) -> Part:
         raise AssertionError("the test class makes its model here")
 
     @pytest.fixture(scope="class")
-    def shop(self) -> Shop:
+    @classmethod
+    def shop(cls) -> Shop:
         return two_taste_shop()
 
     @pytest.fixture(scope="class")
-    def model(self, shop: Shop) -> Part:
-        return self.make(shop.interactions.n_items).fit(shop.interactions, NOW_MS)
+    @classmethod
+    def model(cls, shop: Shop) -> Part:
+        return cls.make(shop.interactions.n_items).fit(shop.interactions, NOW_MS)
 
     @pytest.fixture(scope="class")
-    def session(self, model: Part, tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
+    @classmethod
+    def session(cls, model: Part, tmp_path_factory: pytest.TempPathFactory) -> onnxruntime.InferenceSession:
         path: Path = tmp_path_factory.mktemp("part") / "part.onnx"
         model.export_onnx(path)
         return onnxruntime.InferenceSession(path)

@@ -1,8 +1,9 @@
 """Attention over the behaviour sequence, trained with cross entropy over the whole catalogue.
 
 A causal transformer reads the newest `max_length` events: item + event type + gap to the event before. Positions are
-relative (a learned bias for the distance), so a state means the same wherever it stands in a training window. The
-last state, plus an embedding of the time since the last event, is compared with every item.
+relative (a learnt bias for the distance), so a state means the same wherever it stands in a training window. To its
+last state come a learnt fading average of the items themselves and an embedding of the time since the last event;
+the sum is compared with every item.
 
 source: Kang & McAuley 2018, arXiv:1808.09781 (model); Klenitskiy & Vasilev 2023, arXiv:2309.07602 (full softmax)
 limits: learns the `max_items` most frequent items; the others get the lowest of these scores.
@@ -23,6 +24,7 @@ from fusionrec.feature_spec import EVENT_CODES
 from training.interactions import Interactions
 from training.loop import LoopConfig, Task, train
 from training.models.ease import frequent_items, seen_matrix
+from training.models.factors import start_from_factors
 from training.models.protocol import QUIET, Part, Run
 from training.models.softmax import catalogue_logsumexp
 from training.models.windows import WindowBatch, Windows, WindowsConfig
@@ -73,17 +75,22 @@ class Attention(Part):
             for table in (self.event, self.gap, self.since):
                 nn.init.normal_(table.weight, std=0.02)  # torch's 1.0 would drown the items
             self.distance = nn.Embedding(config.max_length, config.n_heads)
-            nn.init.zeros_(self.distance.weight)
+            self.fade = nn.Embedding(config.max_length, 1)
+            for table in (self.distance, self.fade):
+                nn.init.zeros_(table.weight)
             self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.bias = nn.Parameter(torch.zeros(len(head)))
-        self.norm = nn.LayerNorm(dim)
+        self.norm, self.average_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.dropout = nn.Dropout(config.dropout)
 
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
-        counts = np.bincount(data.items, minlength=self.n_items + 1)
-        self.know(torch.from_numpy(frequent_items(seen_matrix(data), self.config.max_items)))
-        with torch.no_grad():  # start from popularity: only what differs from it is left to learn
-            self.bias.copy_(torch.from_numpy(np.log(counts[self.head.numpy()] / counts.sum())).float())
+        seen = seen_matrix(data)
+        head = frequent_items(seen, self.config.max_items)
+        self.know(torch.from_numpy(head))
+        counts = np.bincount(data.items, minlength=self.n_items + 1)[head]
+        with torch.no_grad():  # start from popularity and from who had what: the order is left to learn
+            self.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())).float())
+            start_from_factors(self.item.weight[1:], seen[:, head])
         windows = Windows(data, self.row_of.numpy(), self.config.max_length, self.config.windows)
         task = Task(windows.batches, windows.n_batches, self.loss)
         train(self, task, self.config.loop, run.checkpoint, run.progress)
@@ -114,17 +121,19 @@ class Attention(Part):
         real = items > 0
         before = nn.functional.pad(age_days, (1, 0)).narrow(1, 0, width)
         gap = gap_bucket(torch.clamp(before - age_days, min=0.0))
-        x = self.item(self.row_of[items]) + self.event(events) + self.gap(gap)
+        vectors = self.item(self.row_of[items])
+        x = vectors + self.event(events) + self.gap(gap)
         order = torch.arange(width, device=items.device)
         visible = (order[None, :] <= order[:, None]) & real[:, None, :]  # (B, W, W)
         visible = visible | (order[None, :] == order[:, None])
         back = torch.clamp(order[:, None] - order[None, :], min=0)  # (W, W): how far a key lies before its query
         near = self.distance(back).permute(2, 0, 1)  # (heads, W, W)
-        bias = near + torch.where(visible, 0.0, -1e9)[:, None]  # (B, heads, W, W)
+        bias = near + bias_of(visible)[:, None]  # (B, heads, W, W)
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, bias)
-        states: Tensor = self.norm(x)
+        fade = torch.softmax(self.fade(back).squeeze(2) + bias_of(visible), dim=2)  # (B, W, W)
+        states: Tensor = self.norm(x) + self.average_norm(fade @ vectors)
         return states
 
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
@@ -160,6 +169,11 @@ class Block(nn.Module):
         x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, width, dim)))
         changed: Tensor = x + self.dropout(self.mlp(x))
         return changed
+
+
+def bias_of(visible: Tensor) -> Tensor:
+    """0 where a key may be seen, and what makes its weight vanish elsewhere."""
+    return torch.where(visible, 0.0, -1e9)
 
 
 def gap_bucket(days: Tensor) -> Tensor:

@@ -99,8 +99,21 @@ def frequent_items(seen: sp.csr_matrix, at_most: int) -> np.ndarray:
 
 
 def dense_weights(seen: sp.csr_matrix, l2: float) -> Tensor:
-    """(H, H) float32: B, with a zero diagonal."""
-    gram = torch.from_numpy((seen.T @ seen).toarray().astype(np.float32))
-    gram.diagonal().add_(l2)
-    precision = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-    return (-precision / precision.diagonal()).fill_diagonal_(0.0)
+    """(H, H) float32: B, with a zero diagonal. The inverse is taken on the smaller side of X, users or items."""
+    n_users, n_items = seen.shape
+    if n_users < n_items:  # Woodbury: (XᵀX + λI)⁻¹ = (I - Xᵀ (XXᵀ + λI)⁻¹ X) / λ
+        gram = torch.from_numpy((seen @ seen.T).toarray().astype(np.float32))
+        gram.diagonal().add_(l2)
+        half = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), dense(seen), upper=False)
+        precision = (half.T @ half).neg_()
+        precision.diagonal().add_(1.0)  # the factor 1 / λ cancels below
+    else:
+        gram = torch.from_numpy((seen.T @ seen).toarray().astype(np.float32))
+        gram.diagonal().add_(l2)
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    weights: Tensor = -precision / precision.diagonal()
+    return weights.fill_diagonal_(0.0)
+
+
+def dense(seen: sp.csr_matrix) -> Tensor:
+    return torch.from_numpy(seen.toarray())

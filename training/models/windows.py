@@ -21,6 +21,7 @@ IntArray = npt.NDArray[np.int64]
 class WindowsConfig:
     batch_size: int = 64  # windows in a step
     n_positions: int = 8  # positions of a window that are learnt from in a step
+    max_windows: int = 100_000  # of an epoch; more are drawn from at random
     n_targets: int = 1  # how many of the events after a position count as its targets
     seed: int = 0
 
@@ -57,11 +58,11 @@ class Windows:
     def n_batches(self) -> int:
         """Of an epoch; the number of windows does not depend on the random offsets."""
         n_windows = int(np.ceil((np.diff(self.data.offsets)[self.users] - 1) / self.width).sum())
-        return -(-n_windows // self.config.batch_size)
+        return -(-min(n_windows, self.config.max_windows) // self.config.batch_size)
 
     def batches(self, epoch: int) -> Iterator[WindowBatch]:
         rng = np.random.default_rng((self.config.seed, epoch))
-        ends = rng.permutation(self._window_ends(rng))
+        ends = rng.permutation(self._window_ends(rng))[: self.config.max_windows]
         for first in range(0, len(ends), self.config.batch_size):
             yield self._batch(ends[first : first + self.config.batch_size], rng)
 

@@ -16,7 +16,7 @@ from tests.suites.models import ModelSuite, TasteSuite, shop_inputs
 from training.interactions import Interactions
 from training.loop import LoopConfig, Task, train
 from training.models.attention import Attention, AttentionConfig
-from training.models.ease import Ease, EaseConfig
+from training.models.ease import Ease, EaseConfig, dense_weights, seen_matrix
 from training.models.popularity import Popularity, PopularityConfig
 from training.models.protocol import Part, newest_occurrence
 from training.models.softmax import catalogue_logsumexp
@@ -30,7 +30,8 @@ def history(items: list[int], ages: list[float]) -> ModelInput:
 
 
 class TestEase(TasteSuite):
-    def make(self, n_items: int) -> Part:
+    @classmethod
+    def make(cls, n_items: int) -> Part:
         return Ease(n_items, EaseConfig(l2=1.0))
 
     def test_an_item_never_explains_itself(self, model: Ease, shop: Shop) -> None:
@@ -50,6 +51,15 @@ class TestEase(TasteSuite):
         expected[1] = 0.0
         assert_allclose(model.score(history([2], [0.0]))[0, 1:], expected, rtol=1e-4, atol=1e-6)
 
+    def test_the_inverse_on_the_users_side_gives_the_same_weights(self) -> None:
+        """With fewer users than items the smaller matrix is inverted; six users, ten items."""
+        data = two_taste_shop(users=6, items=10).interactions
+        seen = seen_matrix(data)[:, 1:]
+        precision = np.linalg.inv((seen.T @ seen).toarray().astype(float) + 3.0 * np.eye(10))
+        expected = -precision / np.diag(precision)
+        np.fill_diagonal(expected, 0.0)
+        assert_allclose(dense_weights(seen, 3.0), expected, rtol=1e-4, atol=1e-6)
+
     def test_items_beyond_the_dense_limit_are_left_out_but_scored(self, shop: Shop) -> None:
         model = Ease(10, EaseConfig(l2=1.0, max_items=4)).fit(shop.interactions, NOW_MS)
         assert model.score(shop_inputs(shop)).shape == (14, 11)
@@ -57,7 +67,8 @@ class TestEase(TasteSuite):
 
 
 class TestAttention(TasteSuite):
-    def make(self, n_items: int) -> Part:
+    @classmethod
+    def make(cls, n_items: int) -> Part:
         config = AttentionConfig(
             dim=16,
             n_layers=1,
@@ -100,7 +111,8 @@ def stops_in(task: Task, epoch: int) -> Task:
 
 
 class TestPopularity(ModelSuite):
-    def make(self, n_items: int) -> Part:
+    @classmethod
+    def make(cls, n_items: int) -> Part:
         return Popularity(n_items)
 
     def test_recent_purchases_weigh_more(self) -> None:
