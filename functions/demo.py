@@ -7,7 +7,9 @@ import json
 import sys
 from typing import Any, Final
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from functions.local_server import Gateway
@@ -45,22 +47,22 @@ def show_shopper(console: Console, profile: dict[str, Any]) -> None:
 
 
 def show_slate(console: Console, title: str, slate: dict[str, Any], earlier: list[str] | None = None) -> None:
-    """A table of a slate; with an earlier one, what moved."""
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name in ("", "item", "price", "score", "parts that add to it", "why"):
-        table.add_column(name, justify="right" if name in ("", "price", "score") else "left")
+    """A table of a slate, each item with its reasons and what each part adds; with an earlier slate, what moved."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("item, why, and what each part adds to its score", ratio=1)
+    table.add_column("price", justify="right")
     for place, item in enumerate(slate["itemList"], start=1):
         metadata = item["metadata"]
         price = metadata["priceCents"]
-        parts = {name: value for name, value in item["contributions"].items() if name != "base"}
-        table.add_row(
-            f"{place}{_moved(item['itemId'], place, earlier)}",
-            f"{metadata['name'] or item['itemId']} [dim]{metadata['category'] or ''}[/dim]",
-            f"{price / 100:.2f}" if price else "-",
-            f"{item['score']:.2f}",
-            " ".join(f"{name} {value:+.2f}" for name, value in parts.items()),
-            "; ".join(item["reasons"]),
-        )
+        added = " ".join(f"{value:+.2f} {part}" for part, value in item["contributions"].items() if part != "base")
+        lines = [
+            f"[bold]{escape(metadata['name'] or item['itemId'])}[/bold]",
+            *(escape(reason) for reason in item["reasons"]),
+            f"[dim]{item['score']:.2f} = base {added}[/dim]",
+        ]
+        moved = _moved(item["itemId"], place, earlier)
+        table.add_row(f"{place}{moved}", "\n".join(lines), f"{price / 100:.2f}" if price else "-")
     console.print(table)
 
 
