@@ -26,7 +26,7 @@ from training.cli import app
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 INSTALLS = re.compile(r"\b(make (demo|test|pr|install|e2e|localstack|build|tools|constraints)|git clone|pip install)\b")
-COMMAND_TIMEOUT_S = 300
+COMMAND_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
