@@ -90,7 +90,7 @@ def random_ranker(n_items: int, seed: int = 0, *, dim: int = 64, n_neighbours: i
     """A ranker of true structure and size with random weights, for timing."""
     torch.manual_seed(seed)
     popularity, ease = Popularity(n_items), Ease(n_items)
-    popularity.log_new = torch.log_softmax(torch.randn(n_items + 1), dim=0)
+    popularity.log_new = popularity.log_popularity = torch.log_softmax(torch.randn(n_items + 1), dim=0)
     n_head = min(n_items, ease.config.max_items)
     head = torch.randperm(n_items)[:n_head] + 1
     ease.row_of[head] = torch.arange(1, n_head + 1)

@@ -1,9 +1,10 @@
 """An additive fusion: what a part adds to an item's score depends on that part's score and the user's situation only.
 
-contribution_p(i) = gate_p(situation) · shape_p(z_p(i))
+contribution_p(i) = gate_p(situation) · ( shape_p(z_p(i)) + had(i) · habit_p(z_p(i)) )
 
-shape_p is piecewise linear with shape_p(0) = 0, so an item that a part finds average gets nothing from it, and the
-contributions are exact: no part's share depends on another's.
+had(i) is 1 when the item stands in the user's history: the same score of a part says something else of a habit than
+of a discovery. Shapes are piecewise linear with shape_p(0) = 0, so an item that a part finds average gets nothing
+from it, and the contributions are exact: no part's share depends on another's.
 
 source: generalised additive models, Hastie & Tibshirani 1986; the gate as in Jacobs et al. 1991, mixtures of experts
 """
@@ -20,29 +21,39 @@ N_KNOTS: Final = 6
 
 
 class AdditiveFusion(nn.Module):
-    """knots float32 (P, N_KNOTS), at least 0, where a shape may bend; slopes (P, 1 + N_KNOTS)."""
+    """scale float32 (P, 1): the unit of a part's scores; knots (P, N_KNOTS), at least 0, where its shapes may bend.
+
+    slopes (2, P, 1 + N_KNOTS): of shape and habit, first at 0, then the change at each knot.
+    """
 
     knots: Tensor
+    scale: Tensor
 
     def __init__(self, n_parts: int) -> None:
         super().__init__()
+        self.register_buffer("scale", torch.ones(n_parts, 1))
         self.register_buffer("knots", torch.arange(1.0, N_KNOTS + 1).expand(n_parts, -1).clone())
-        self.slopes = nn.Parameter(torch.cat([torch.ones(n_parts, 1), torch.zeros(n_parts, N_KNOTS)], dim=1))
-        self.gate = nn.Linear(N_SITUATION, n_parts)
+        self.slopes = nn.Parameter(torch.zeros(2, n_parts, 1 + N_KNOTS))
+        self.gate = nn.Linear(N_SITUATION, n_parts, bias=False)
         nn.init.zeros_(self.gate.weight)
-        nn.init.constant_(self.gate.bias, 0.5413)  # softplus(0.5413) = 1: before fitting, all parts count alike
+        nn.init.ones_(self.slopes[0, :, 0])  # before fitting, all parts count alike, as they are
 
     def weights(self, situation: Tensor) -> Tensor:
         """How much each part counts, positive, float32 (B, P)."""
-        return nn.functional.softplus(self.gate(situation))
+        return torch.exp(self.gate(situation))
 
-    def forward(self, standardised: Tensor, situation: Tensor) -> Tensor:
-        """Contributions float32 (B, P, C) of the parts' standardised scores (B, P, C)."""
-        bent = standardised * self.slopes[:, :1]
+    def forward(self, standardised: Tensor, situation: Tensor, had: Tensor) -> Tensor:
+        """Contributions float32 (B, P, C) of standardised scores (B, P, C); had: float32 (B, C), 0 or 1."""
+        scaled, habit = standardised / self.scale, had[:, None, :]
+        total = scaled * self._slope(0, habit)
         for knot in range(N_KNOTS):
-            above = torch.relu(standardised - self.knots[:, knot : knot + 1])
-            bent = bent + above * self.slopes[:, knot + 1 : knot + 2]
-        return bent * self.weights(situation)[:, :, None]
+            above = torch.relu(scaled - self.knots[:, knot : knot + 1])
+            total = total + above * self._slope(knot + 1, habit)
+        return total * self.weights(situation)[:, :, None]
+
+    def _slope(self, place: int, habit: Tensor) -> Tensor:
+        """(B, P, C)"""
+        return self.slopes[0, :, place, None] + habit * self.slopes[1, :, place, None]
 
 
 def situation(items: Tensor, age_days: Tensor) -> Tensor:
@@ -55,3 +66,9 @@ def situation(items: Tensor, age_days: Tensor) -> Tensor:
     repeats = known - distinct / torch.clamp(length, min=1.0)
     recency = torch.log1p(age_days[:, -1]) / 5.0
     return torch.stack([torch.log1p(length) / 5.0, recency, repeats, 1.0 - known], dim=1)
+
+
+def in_history(items: Tensor, n_items: int) -> Tensor:
+    """float32 (B, n_items + 1): 1 where the item stands in the history (B, L)."""
+    none = torch.zeros(items.shape[0], n_items + 1, device=items.device)
+    return none.scatter(1, items, torch.ones_like(items, dtype=torch.float32))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.fusion.additive import situation
+from training.fusion.additive import in_history, situation
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
 from training.models.protocol import Progress, silent
@@ -22,11 +22,13 @@ class Candidates(NamedTuple):
     scores: float32 (R, P, C), standardised as in the ranker
     relevant: bool (R, C)
     situation: float32 (R, S)
+    had: float32 (R, C), 1 where the candidate stands in the history
     """
 
     scores: Tensor
     relevant: Tensor
     situation: Tensor
+    had: Tensor
 
 
 def collect(
@@ -59,7 +61,8 @@ def _chunk(
     relevant = torch.zeros(len(rows), ranker.n_items + 1, dtype=torch.bool)
     for row, request in enumerate(rows):
         relevant[row, torch.from_numpy(requests.relevant(data, int(request)))] = True
-    return Candidates(scores, torch.gather(relevant, 1, chosen), situation(items, ages))
+    had = torch.gather(in_history(items, ranker.n_items), 1, chosen)
+    return Candidates(scores, torch.gather(relevant, 1, chosen), situation(items, ages), had)
 
 
 def barred(scores: Tensor, seen: Tensor | None) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from training.fusion.additive import situation
+from training.fusion.additive import in_history, situation
 from training.models.protocol import Part
 
 P = TypeVar("P", bound=Part)
@@ -22,7 +22,7 @@ class FusedRanker(nn.Module):
     """
 
     def __init__(self, parts: Sequence[Part], fusion: nn.Module, top_k: int) -> None:
-        """fusion: (standardised scores (B, P, C), situation (B, S)) -> contributions (B, P, C)."""
+        """fusion: (standardised scores (B, P, C), situation (B, S), had (B, C)) -> contributions (B, P, C)."""
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.fusion = fusion
@@ -50,9 +50,12 @@ class FusedRanker(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         where = situation(history_items, history_age_days)
         standardised = self.standardised(history_items, history_events, history_age_days)
-        fused = self.fusion(standardised, where).sum(dim=1)  # (B, I + 1)
-        base = -torch.logsumexp(fused, dim=1)
+        had = in_history(history_items, self.n_items)
         real = torch.arange(self.n_items + 1, device=eligible.device) > 0
-        top, items = torch.topk(torch.where(eligible & real, fused, -torch.inf), self.top_k, dim=1)
+        fused = self.fusion(standardised, where, had).sum(dim=1)  # (B, I + 1)
+        fused = torch.where(real, fused, -torch.inf)
+        base = -torch.logsumexp(fused, dim=1)
+        top, items = torch.topk(torch.where(eligible, fused, -torch.inf), self.top_k, dim=1)
         picked = torch.gather(standardised, 2, items[:, None, :].expand(-1, standardised.shape[1], -1))
-        return items, top + base[:, None], self.fusion(picked, where).transpose(1, 2), base
+        contributions = self.fusion(picked, where, torch.gather(had, 1, items)).transpose(1, 2)
+        return items, top + base[:, None], contributions, base

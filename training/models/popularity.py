@@ -1,10 +1,11 @@
 """Popularity that fades with time, and what a shopper buys again.
 
-    P(i) = new · popularity(i) + Σ_l [l is the newest occurrence of i] · σ(repeat evidence of l);  score = log P(i)
+    score(i) = log P(i),  P(i) = σ(repeat evidence of i) if i is in the history, else new · newcomers(i)
 
-Both terms are probabilities that the item comes within the next weeks, so they may be added. The repeat term is a
-logistic regression on how often the user had the item, how long ago, how that age compares with the user's own
-interval for it, and how often others come back to it. It is fitted at an earlier cut-off inside the training data.
+Both are probabilities that the item comes within the next weeks. `newcomers` is the faded share of first purchases:
+with plain popularity, what everybody buys every week would be offered as new. The repeat term is a logistic
+regression on how often the user had the item, how long ago, how that age compares with the user's own interval for
+it, and how often others come back to it. It is fitted at an earlier cut-off inside the training data.
 
 source: features as in Bhagat et al. 2018, "Buy It Again: Modeling Repeat Purchase Recommendations", KDD, sec. 4
 limits: knows only the history that it is given; a user without history gets plain popularity.
@@ -24,7 +25,9 @@ from fusionrec.feature_spec import DAY_MS
 from training.interactions import Interactions, Requests
 from training.models.protocol import QUIET, Part, Run, newest_occurrence
 
-N_EVIDENCE: Final = 9
+N_FACTS: Final = 3  # of an item
+FADES_DAYS: Final = (14.0, 45.0, 150.0)  # half-lives of a user's own counts of an item
+N_EVIDENCE: Final = 10 + 2 * len(FADES_DAYS) + N_FACTS
 _BATCH: Final = 128
 
 
@@ -39,11 +42,12 @@ class PopularityConfig:
 
 
 class Popularity(Part):
-    """log_new float32 (n_items + 1,): log(new · popularity); repeat_rate (n_items + 1,); coefficients (N_EVIDENCE,)."""
+    """Buffers float32 (n_items + 1,): log_popularity; log_new = log(new · newcomers); facts (n_items + 1, N_FACTS)."""
 
     name: ClassVar[str] = "popularity"
+    log_popularity: Tensor
     log_new: Tensor
-    repeat_rate: Tensor
+    facts: Tensor
     coefficients: Tensor
     intercept: Tensor
 
@@ -51,28 +55,38 @@ class Popularity(Part):
         super().__init__()
         self.n_items = n_items
         self.config = config or PopularityConfig()
+        self.register_buffer("log_popularity", torch.zeros(n_items + 1))
         self.register_buffer("log_new", torch.zeros(n_items + 1))
-        self.register_buffer("repeat_rate", torch.zeros(n_items + 1))
+        self.register_buffer("facts", torch.zeros(n_items + 1, N_FACTS))
         self.register_buffer("coefficients", torch.zeros(N_EVIDENCE))
         self.register_buffer("intercept", torch.tensor(-20.0))  # nothing repeats before it was fitted
 
     @property
     def popularity(self) -> npt.NDArray[np.float32]:
         """Shares float32 (n_items + 1,); 0 at padding."""
-        shares = torch.softmax(self.log_new[1:], dim=0).numpy()
+        shares = torch.softmax(self.log_popularity[1:], dim=0).numpy()
         return np.concatenate([np.zeros(1, np.float32), shares])
 
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
         earlier = self._earlier(data, now_ms)
-        self.repeat_rate = item_repeat_rates(data.prefix(earlier.ends_of_all), self.config.prior)
+        self.facts = self._facts(data.prefix(earlier.ends_of_all), earlier.now_ms)
         n_new = self._fit_repeats(data, earlier.requests, run)
-        self.repeat_rate = item_repeat_rates(data, self.config.prior)
-        counts = np.bincount(data.items, self._weights(data, now_ms), self.n_items + 1) + self.config.smoothing
-        counts[0] = 1.0
-        self.log_new = torch.from_numpy(np.log(n_new * counts / counts[1:].sum())).float()
-        self.log_new[0] = 0.0
+        self.facts = self._facts(data, now_ms)
+        weights = self._weights(data, now_ms)
+        self.log_popularity = self._log_shares(data, weights)
+        self.log_new = self._log_shares(data, weights * first_times(data)) + float(np.log(n_new))
+        self.log_popularity[0] = self.log_new[0] = 0.0
         run.progress(1.0)
         return self
+
+    def _facts(self, data: Interactions, now_ms: int) -> Tensor:
+        """float32 (n_items + 1, N_FACTS): how often users come back to it, popularity of late, popularity ever."""
+        late = self._log_shares(data, self._weights(data, now_ms))
+        return torch.stack([item_repeat_rates(data, self.config.prior), late, self._log_shares(data)], dim=1)
+
+    def _log_shares(self, data: Interactions, weights: npt.NDArray[np.float64] | None = None) -> Tensor:
+        counts = np.bincount(data.items, weights, self.n_items + 1) + self.config.smoothing
+        return torch.from_numpy(np.log(counts / counts[1:].sum())).float()
 
     def _weights(self, data: Interactions, now_ms: int) -> npt.NDArray[np.float64]:
         age_days = (now_ms - data.sent_at) / DAY_MS if data.has_times else np.zeros(len(data))
@@ -90,7 +104,7 @@ class Popularity(Part):
             ends = np.maximum(data.offsets[1:] - 1, data.offsets[:-1])
             at = data.sent_at[np.minimum(ends, max(len(data) - 1, 0))] if len(data) else np.zeros(data.n_users, int)
         users = np.flatnonzero((ends > data.offsets[:-1]) & (ends < data.offsets[1:]))
-        return _Earlier(ends, Requests(users, ends[users], data.offsets[users + 1], at[users]))
+        return _Earlier(ends, int(at.max(initial=0)), Requests(users, ends[users], data.offsets[users + 1], at[users]))
 
     def _fit_repeats(self, data: Interactions, requests: Requests, run: Run) -> float:
         """Fit the regression; returns the mean number of distinct new items that a user takes within the horizon."""
@@ -115,9 +129,12 @@ class Popularity(Part):
 
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
         logit = self.intercept + self._evidence(history_items, history_age_days) @ self.coefficients
-        gain = nn.functional.softplus(nn.functional.logsigmoid(logit) - self.log_new[history_items])  # log((n + p) / n)
+        log_again = -nn.functional.softplus(-logit)  # log σ; ONNX takes the log of a σ that is rounded to 0
+        change = log_again - self.log_new[history_items]
         scores = self.log_new.expand(history_items.shape[0], -1)
-        return scores.scatter_add(1, history_items, newest_occurrence(history_items) * gain)
+        scores = scores.scatter_add(1, history_items, newest_occurrence(history_items) * change)
+        unknown = (history_items == 0).all(dim=1, keepdim=True)
+        return torch.where(unknown, self.log_popularity, scores)
 
     def _evidence(self, items: Tensor, age_days: Tensor) -> Tensor:
         """float32 (B, L, N_EVIDENCE): for each position, what the whole history says of its item."""
@@ -130,17 +147,26 @@ class Popularity(Part):
         overdue = torch.log((newest + 2.0) / (interval + 2.0)) * several
         length = (items > 0).sum(dim=1, keepdim=True).float()
         pace = torch.log(length / (age_days.amax(dim=1, keepdim=True) + 7.0) + 1e-3).expand_as(count)
-        log_count, log_age, rate = torch.log(count), torch.log1p(newest), self.repeat_rate[items]
-        return torch.stack(
-            [log_count, log_age, overdue, overdue * overdue, several, rate, rate * log_count, pace, log_age * several],
-            dim=2,
-        )
+        log_count, log_age, facts = torch.log(count), torch.log1p(newest), self.facts[items]
+        own = [log_count, log_age, overdue, overdue * overdue, several, pace, log_age * several]
+        mixed = [facts[:, :, 0] * log_count, log_count * log_count, log_age * log_age]
+        faded = [(same * torch.exp2(-age_days / days)[:, None, :]).sum(dim=2) for days in FADES_DAYS]
+        counts = [*(torch.log(each + 0.05) for each in faded), *faded]
+        return torch.cat([torch.stack([*own, *mixed, *counts], dim=2), facts], dim=2)
 
 
 @dataclass(frozen=True, slots=True)
 class _Earlier:
     ends_of_all: npt.NDArray[np.int64]  # (U,)
+    now_ms: int
     requests: Requests
+
+
+def first_times(data: Interactions) -> npt.NDArray[np.bool_]:
+    """bool (N,): the user had the item for the first time."""
+    first = np.zeros(len(data), bool)
+    first[np.unique(data.users * (data.n_items + 1) + data.items, return_index=True)[1]] = True
+    return first
 
 
 def item_repeat_rates(data: Interactions, prior: float) -> Tensor:

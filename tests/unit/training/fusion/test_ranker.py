@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
+from fusionrec.errors import BundleError
 from fusionrec.transforms import ModelInput
 from tests.suites.models import arrays, padded, shop_inputs
 from training.export import HISTORY_INPUTS, OUTPUTS, check_parity, export_ranker
@@ -57,6 +59,14 @@ def test_graph_and_torch_agree_on_all_shapes_of_history(ranker: FusedRanker, gra
     assert check_parity(ranker, graph) <= 1e-4
 
 
+@pytest.mark.parametrize("flaw", [float("nan"), 1.0])
+def test_a_graph_that_differs_is_not_let_through(shop: Shop, graph: Path, ranker: FusedRanker, flaw: float) -> None:
+    spoilt = copy.deepcopy(ranker)
+    spoilt.part(Ease).weights += flaw
+    with pytest.raises(BundleError, match="differs from torch"):
+        check_parity(spoilt, graph)
+
+
 @pytest.mark.parametrize("batch", [1, 3, 14])
 def test_contributions_and_base_make_the_score(graph: Path, batch: int) -> None:
     _, scores, contributions, base = run(graph, arrays(10, batch, 9), np.ones((batch, 11), bool))
@@ -92,19 +102,12 @@ def test_padding_changes_nothing(graph: Path, shop: Shop) -> None:
         assert_allclose(one, other, atol=1e-5)
 
 
-def test_scores_are_log_probabilities_of_the_catalogue(graph: Path, ranker: FusedRanker, shop: Shop) -> None:
+def test_scores_are_log_probabilities_of_the_catalogue(ranker: FusedRanker, shop: Shop) -> None:
     wide = FusedRanker(list(ranker.parts), ranker.fusion, top_k=10)
     tensors = [torch.from_numpy(array) for array in shop_inputs(shop)]
     with torch.inference_mode():
-        _, scores, _, base = wide(*tensors, torch.ones(14, 11, dtype=torch.bool))
-        padding = torch.exp(base + fused_padding(wide, tensors))
-    total = torch.exp(scores).sum(dim=1) + padding
-    assert_allclose(total, np.ones(14), rtol=1e-4)
-
-
-def fused_padding(ranker: FusedRanker, tensors: list[torch.Tensor]) -> torch.Tensor:
-    where = situation(tensors[0], tensors[2])
-    return ranker.fusion(ranker.standardised(*tensors), where).sum(dim=1)[:, 0]
+        _, scores, _, _ = wide(*tensors, torch.ones(14, 11, dtype=torch.bool))
+    assert_allclose(torch.exp(scores).sum(dim=1), np.ones(14), rtol=1e-4)
 
 
 def test_the_situation_tells_length_recency_repeats_and_nothing() -> None:
@@ -125,8 +128,10 @@ def test_the_fusion_learns_which_part_to_trust() -> None:
     scores[:, 0] += 3.0 * relevant * long[:, None]
     scores[:, 1] += 3.0 * relevant * (1 - long)[:, None]
     where = torch.stack([long.float(), *[torch.zeros(400)] * 3], dim=1)
-    fusion = fit_fusion(Candidates(scores, relevant, where), FusionConfig())
-    strength = fusion(torch.full((2, 3, 1), 2.0), torch.tensor([[0.0, 0, 0, 0], [1.0, 0, 0, 0]])).squeeze(2)
+    fusion = fit_fusion(Candidates(scores, relevant, where, torch.zeros(400, 20)), FusionConfig())
+    strength = fusion(
+        torch.full((2, 3, 1), 2.0), torch.tensor([[0.0, 0, 0, 0], [1.0, 0, 0, 0]]), torch.zeros(2, 1)
+    ).squeeze(2)
     assert strength[1, 0] > strength[0, 0] + 0.5
     assert strength[0, 1] > strength[1, 1] + 0.5
     assert strength[:, 2].abs().max() < strength.max() / 4
