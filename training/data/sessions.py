@@ -12,8 +12,8 @@ SESSION_GAP_S: Final = 30 * 60  # a longer silence begins a new session
 def sessionise(events: Any, has_times: bool) -> Any:
     """The prepared events (columns of EVENTS_SCHEMA), sorted by user and position, oldest first.
 
-    A session id that the source gave stays; otherwise a session ends after 30 minutes without an event. Without times
-    all events of a user are one session.
+    Times are cut to whole milliseconds, as live events are. A session id that the source gave stays; otherwise a
+    session ends after 30 minutes without an event. Without times all events of a user are one session.
     """
     first_to_last = ibis.window(group_by="user_id", order_by=["sent_at", "position", "file", "line"])
     placed = events.mutate(place=ibis.row_number().over(first_to_last))
@@ -28,7 +28,7 @@ def sessionise(events: Any, has_times: bool) -> Any:
         "user_id",
         "item_id",
         "event_type",
-        sent_at=placed.sent_at.cast("timestamp('UTC', 6)"),
+        sent_at=placed.sent_at.truncate("ms").cast("timestamp('UTC', 6)"),
         event_value=placed.event_value.fill_null(1.0),
         price_cents=placed.price_cents,
         discount_cents=placed.discount_cents,

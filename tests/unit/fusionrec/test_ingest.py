@@ -61,6 +61,11 @@ def test_good_events_are_taken_with_all_their_fields(use_case, sink) -> None:
     assert taken.properties == {"page": "home"}
 
 
+def test_times_are_cut_to_the_millisecond_as_prepared_data_are(use_case, sink) -> None:
+    send(use_case, event(sentAt="2026-10-31T21:00:00.250999Z"))
+    assert sink.taken[0].sent_at == 1_793_480_400_250
+
+
 def test_one_bad_event_does_not_lose_the_others(use_case, sink) -> None:
     answer = send(
         use_case,

@@ -32,7 +32,8 @@ class Shop:
 def before(events: Any, cutoff: datetime) -> Any:
     """The events that a feature may see, with `sent_ms` (int64 ms), `age_days` at the cut-off (float64, > 0)."""
     past = events.filter(events.sent_at < cutoff)
-    sent_ms = past.sent_at.epoch_seconds() * 1000 + past.sent_at.millisecond()
+    seconds = past.sent_at.truncate("s").epoch_seconds().cast("int64")  # DuckDB's epoch has the fraction, others not
+    sent_ms = seconds * 1000 + past.sent_at.millisecond()
     return past.mutate(sent_ms=sent_ms, age_days=(to_ms(cutoff) - sent_ms) / DAY_MS)
 
 

@@ -19,7 +19,7 @@ from training.data.features.item_attributes import item_attributes
 from training.data.features.item_stats import item_stats
 from training.data.features.user_profile import user_profile
 
-RECIPE: Final = 1  # raise when an expression changes, so that features are computed anew
+RECIPE: Final = 2  # raise when an expression changes, so that features are computed anew
 EXPRESSIONS: Final[dict[str, Callable[[Shop, datetime], Any]]] = {
     ITEM_ATTRIBUTES.name: item_attributes,
     ITEM_STATS.name: item_stats,

@@ -76,6 +76,20 @@ def test_history_is_oldest_first_in_three_lists_of_equal_length(row: Any) -> Non
     ]
 
 
+def test_times_are_whole_milliseconds_equal_to_those_of_live_events(shop: Any) -> None:
+    """A profile's event and the same one in the session row are one event only if their times agree."""
+    times = [f"2026-06-{8 + n:02d}T08:00:00.{fraction}Z" for n, fraction in enumerate(("500", "999600", "001499"))]
+    dataset = shop.prepare(shop.events(*(f"zoe,i1,view,{time},,,," for time in times)))
+    compute_view(dataset, USER_PROFILE)
+    rows = dataset.features("user_profile").to_pylist()
+    zoe = next(r for r in rows if r["user_id"] == "zoe" and r["event_timestamp"] == dataset.cutoffs.data_end)
+    expected = [ms("2026-06-08T08:00Z") + 500, ms("2026-06-09T08:00Z") + 999, ms("2026-06-10T08:00Z") + 1]
+    assert zoe["history_sent_at"] == expected
+    assert zoe["last_event_at"] == expected[-1]
+    sent_at = dataset.events.filter(dataset.events["user_id"].to_numpy() == "zoe")["sent_at"].to_pylist()
+    assert [moment.microsecond for moment in sent_at] == [500_000, 999_000, 1_000]
+
+
 def test_a_long_history_keeps_its_newest_events(dataset: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr("training.data.features.user_profile.HISTORY_LENGTH", 2)
     rows = {row["user_id"]: row for row in rows_at_cutoffs(dataset, USER_PROFILE, tmp_path).to_pylist()}  # last cut-off
