@@ -13,6 +13,8 @@ from fusionrec.contracts.recommendations import ScenarioName
 from fusionrec.feature_spec import DAY_MS
 from fusionrec.transforms import History
 
+_CART_ACTS: Final = ("cart", "purchase", "removal")  # they put an item into the cart, or end its being there
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -38,8 +40,10 @@ def hidden_items(history: History, removed: Collection[str], scenario: Scenario,
     last_word = dict(zip(history.item_ids, history.event_types, strict=True))
     hidden = {item for item in removed if item not in last_word}
     hidden |= {item for item, event_type in last_word.items() if event_type == "removal"}
-    if scenario.hide_in_cart:
-        hidden |= {item for item, event_type in last_word.items() if event_type == "cart"}
+    if scenario.hide_in_cart:  # looking at an item again does not take it out of the cart
+        acts = zip(history.item_ids, history.event_types, strict=True)
+        last_act = {item: event_type for item, event_type in acts if event_type in _CART_ACTS}
+        hidden |= {item for item, event_type in last_act.items() if event_type == "cart"}
     if scenario.hide_bought_days:
         since = now_ms - scenario.hide_bought_days * DAY_MS
         events = zip(history.item_ids, history.event_types, history.sent_at, strict=True)

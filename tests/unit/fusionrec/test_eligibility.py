@@ -30,3 +30,8 @@ def test_bought_items_are_hidden_for_the_days_of_the_scenario_only() -> None:
 def test_a_bought_item_is_no_longer_in_the_cart() -> None:
     acts = history(("a", "cart", 1), ("b", "cart", 1), ("b", "purchase", 2))
     assert hidden_items(acts, [], SCENARIOS["cart"], 3) == {"a"}
+
+
+def test_looking_at_an_item_again_leaves_it_in_the_cart() -> None:
+    acts = history(("a", "cart", 1), ("a", "view", 2), ("b", "cart", 1), ("b", "purchase", 2), ("b", "view", 3))
+    assert hidden_items(acts, [], SCENARIOS["cart"], 4) == {"a"}
