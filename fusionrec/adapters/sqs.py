@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,6 +13,7 @@ from fusionrec.messages import to_message
 from fusionrec.ports import Interaction
 
 BATCH: Final = 10  # SQS takes no more in one call
+BATCH_BYTES: Final = 256 * 1024  # nor more than this in all; one event alone is always shorter
 ATTEMPTS: Final = 3
 
 
@@ -28,9 +29,8 @@ class SqsSink:
 
     def put(self, events: Sequence[Interaction]) -> None:
         """Raises StoreUnavailableError; earlier batches may have been taken: putting all again is safe."""
-        for first in range(0, len(events), BATCH):
-            batch = events[first : first + BATCH]
-            pending = [_entry(place, event) for place, event in enumerate(batch)]
+        for batch in _batches(events):
+            pending = batch
             for _ in range(ATTEMPTS):
                 pending = self._send(pending)
                 if not pending:
@@ -46,6 +46,22 @@ class SqsSink:
             raise StoreUnavailableError("event_queue", type(error).__name__) from error
         failed = {failure["Id"] for failure in answer.get("Failed", ())}
         return [entry for entry in entries if entry["Id"] in failed]
+
+
+def _batches(events: Sequence[Interaction]) -> Iterator[list[dict[str, str]]]:
+    """Entries of all events, in order, as few calls as the limits allow."""
+    batch: list[dict[str, str]] = []
+    n_bytes = 0
+    for place, event in enumerate(events):
+        entry = _entry(place, event)
+        size = len(entry["MessageBody"].encode())
+        if batch and (len(batch) == BATCH or n_bytes + size > BATCH_BYTES):
+            yield batch
+            batch, n_bytes = [], 0
+        batch.append(entry)
+        n_bytes += size
+    if batch:
+        yield batch
 
 
 def _entry(place: int, event: Interaction) -> dict[str, str]:

@@ -77,6 +77,24 @@ def test_entries_that_failed_are_sent_again_and_given_up_in_the_end() -> None:
         SqsSink(Flaky(99), "url").put(EVENTS[:3])
 
 
+def test_long_events_go_in_calls_that_the_queue_takes() -> None:
+    class Limited:
+        def __init__(self) -> None:
+            self.sent: list[str] = []
+
+        def send_message_batch(self, QueueUrl: str, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803
+            assert len(Entries) <= 10
+            assert len({entry["Id"] for entry in Entries}) == len(Entries)
+            assert sum(len(entry["MessageBody"].encode()) for entry in Entries) <= 262_144
+            self.sent += [from_message(entry["MessageBody"]).event_id for entry in Entries]
+            return {}
+
+    queue, impression = Limited(), tuple("日" * 250 + str(n) for n in range(100))  # 75 kB an event
+    long = [interaction(f"e{n}", "item-01", impression=impression) for n in range(12)]
+    SqsSink(queue, "url").put([*long, *EVENTS])
+    assert queue.sent == [event.event_id for event in [*long, *EVENTS]]
+
+
 def test_a_missing_queue_is_a_store_that_is_away() -> None:
     with pytest.raises(StoreUnavailableError, match="event_queue"):
         SqsSink(client("sqs"), "https://sqs.eu-west-1.amazonaws.com/123456789012/gone.fifo").put(EVENTS[:1])
