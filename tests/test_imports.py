@@ -48,6 +48,26 @@ def test_a_function_imports_nothing_heavy(name: str) -> None:
     assert (roots - {"feast"}) & set(HEAVY) == set()
 
 
+def test_recommend_starts_though_its_bucket_is_away() -> None:
+    """An exception at import would keep the version from being published; each request says 503 instead."""
+    away = {
+        "AWS_LAMBDA_FUNCTION_NAME": "recommend",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_LAMBDA_LOG_LEVEL": "ERROR",
+    }
+    unreachable = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    program = "from functions.recommend import app; print('started')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**CLOUD, **away, **unreachable},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "started"
+    assert "started without a bundle" in done.stdout
+
+
 def test_the_real_feast_still_imports_after_the_lean_part() -> None:
     program = "import fusionrec.adapters.feast_codec; import feast; print(feast.FeatureStore.__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from functions import http, wiring
 from fusionrec.contracts.recommendations import RecommendationRequest, Recommendations
-from fusionrec.errors import BundleError
+from fusionrec.errors import FusionrecError
 from fusionrec.observability import logger, metrics
 from fusionrec.stages import Stages
 
@@ -50,5 +50,5 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     # Loading belongs to the init phase, whose outcome SnapStart keeps; without a bundle each request says so.
     try:
         wiring.recommender().models.current()
-    except BundleError as error:
+    except FusionrecError as error:  # also a bucket that is away: a function that fails here cannot even be published
         logger.error("started without a bundle", extra={"detail": str(error)})
