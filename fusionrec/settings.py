@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from fusionrec.errors import BadInputError
 
@@ -28,8 +27,8 @@ class Settings(BaseModel):
     slate_stream: str = Field("", description="Firehose stream of served slates")
     onnx_threads: int = Field(1, ge=1, le=16, description="threads of one ranking")
     bundle_check_s: float = Field(60.0, ge=0, description="how often to ask whether another bundle was promoted")
-    clock_starts_at: datetime | None = Field(
-        None, description="replay: what the time was when the process started; empty = the true time"
+    clock_starts_at: AwareDatetime | None = Field(
+        None, description="replay: what the time was when the process started, with its offset; unset = the true time"
     )
     open_access: bool = Field(False, description="local development only: requests need no identity")
 
