@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON = $(or $(shell infra/find-python 3.11+),$(error fusionrec needs Python 3.11 or newer))
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DATASET ?= completejourney
 
