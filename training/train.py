@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,7 +129,9 @@ def item_columns(dataset: Dataset, vocabulary: Vocabulary) -> dict[str, Column]:
 
     moment = pd.Timestamp(dataset.cutoffs.data_end)
     wanted = pd.DataFrame({"item_id": list(vocabulary.item_ids), "event_timestamp": moment})
-    joined = historical(dataset, wanted, service="catalogue_v1").set_index("item_id").loc[list(vocabulary.item_ids)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Feast calls an older name of its DuckDB backend
+        joined = historical(dataset, wanted, service="catalogue_v1").set_index("item_id").loc[list(vocabulary.item_ids)]
     columns: dict[str, Column] = {}
     for view in FEATURE_SERVICES["catalogue_v1"]:
         for feature in view.features:
