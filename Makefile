@@ -85,6 +85,7 @@ pr: ## what CI runs, in a clean clone of the last commit
 
 bench: $(VENV)/.ready tools build ## measure serving; writes benchmarks/results/ and the README's table
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.quality
 
 docs: $(VENV)/.ready ## write docs/openapi.json anew and run the commands in the documentation
 	$(BIN)/python -m functions.openapi docs/openapi.json
