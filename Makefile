@@ -40,17 +40,17 @@ demo: $(VENV)/.demo ## from nothing to recommendations for a real shopper
 	$(BIN)/fusionrec demo
 
 serve: $(VENV)/.demo ## the HTTP API on a local port, over what `make demo` made; open: for development only
-	$(BIN)/fusionrec serve --dataset $(DATASET) --open
+	$(BIN)/fusionrec serve --data $(DATASET) --open
 
 data: $(VENV)/.demo ## read, clean and split DATASET, compute its features
 	$(BIN)/fusionrec data prepare --source $(DATASET)
 	$(BIN)/fusionrec features sync --data $(DATASET)
 
 train: $(VENV)/.demo ## train the parts and their fusion on DATASET
-	$(BIN)/fusionrec train --dataset $(DATASET)
+	$(BIN)/fusionrec train --data $(DATASET)
 
 evaluate: $(VENV)/.demo ## every part, the fusion and the baseline on DATASET's test window
-	$(BIN)/fusionrec evaluate --dataset $(DATASET)
+	$(BIN)/fusionrec evaluate --data $(DATASET)
 
 # --- develop -----------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,9 @@ from fusionrec.settings import Settings
 
 app = typer.Typer(help="Compute features and fill the feature store; interrupted work continues.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Option("--data", help="name of a prepared data set; FUSIONREC_DATASET when not given")]
+Name = Annotated[
+    str, typer.Option("--data", "--dataset", help="name of a prepared data set; default FUSIONREC_DATASET")
+]
 Cloud = Annotated[bool, typer.Option("--cloud", help="the store of feature_repo/feature_store.yaml, not the local one")]
 Force = Annotated[bool, typer.Option("--force", help="do it again even when it is done")]
 

@@ -18,7 +18,7 @@ from training.commands.data import folder_name
 
 SELF_CONTAINED: Final = ("completejourney", "movielens-100k")  # sources that need no file of the user's
 
-Dataset = Annotated[str, typer.Option(help="name of the data set")]
+Dataset = Annotated[str, typer.Option("--data", "--dataset", help="name of the data set")]
 User = Annotated[str, typer.Option(help="a user of the data set; one with typical activity when not given")]
 
 
@@ -33,7 +33,7 @@ def serve(
     """The HTTP API on a local port, by the same handlers as in the cloud."""
     folder = Settings.from_env().home / folder_name(dataset)
     if not (folder / "bundles" / "current").is_file():
-        raise DataError(f"no trained model there; run `fusionrec train --dataset {dataset}` first", pointer=str(folder))
+        raise DataError(f"no trained model there; run `fusionrec train --data {dataset}` first", pointer=str(folder))
     command = [sys.executable, "-m", "functions.local_server", "--port", str(port)]
     command += ["--user", user or typical_user(folder)]
     command += ["--open"] if open_access else []

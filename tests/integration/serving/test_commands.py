@@ -42,9 +42,9 @@ def test_the_demo_of_nobody_is_one_clear_line(workspace: Path) -> None:
 
 
 def test_serving_an_untrained_data_set_says_what_to_do(tmp_path: Path) -> None:
-    done = run(tmp_path, "training", "serve", "--dataset", "absent")
+    done = run(tmp_path, "training", "serve", "--data", "absent")
     assert done.returncode == 2
-    assert "run `fusionrec train --dataset absent` first" in done.stderr
+    assert "run `fusionrec train --data absent` first" in done.stderr
 
 
 def test_a_port_in_use_is_one_clear_line(api: Api, workspace: Path) -> None:
