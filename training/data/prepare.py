@@ -20,7 +20,7 @@ from training.data.dataset import FILE_NAME, Dataset
 from training.data.output import OUTPUTS, Job, write
 from training.data.sources.frame import Inputs, Raw, Source
 
-RECIPE: Final = 3  # raise when cleaning or reading changes, so that prepared data is made anew
+RECIPE: Final = 4  # raise when cleaning or reading changes, so that prepared data is made anew
 
 
 @dataclass(frozen=True, slots=True)

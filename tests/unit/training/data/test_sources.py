@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import sys
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -236,6 +238,12 @@ def test_the_retail_panel(panel: Path, tmp_path: Path) -> None:
     assert items["100"]["category"] == "Frozen Pizza"
     assert dataset.users.to_pylist() == [{"user_id": "1", "attributes": ["age=45-54", "kids_count=0"]}]
     assert dataset.currency == "USD"
+
+
+def test_the_order_inside_a_basket_is_that_of_md5_whatever_the_engine() -> None:
+    table = ibis.duckdb.connect().create_table("lines", ibis.memtable({"text": ["31198570044-995242", "x"]}))
+    numbers = table.mutate(number=completejourney.number_of(table.text)).to_pyarrow()["number"].to_pylist()
+    assert numbers == [int(hashlib.md5(text).hexdigest()[:7], 16) for text in (b"31198570044-995242", b"x")]
 
 
 def test_the_order_inside_a_basket_does_not_follow_product_numbers(tmp_path: Path, panel: Path) -> None:
