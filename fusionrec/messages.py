@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from fusionrec.errors import BadInputError
 from fusionrec.ports import Interaction
+
+NOT_IN_XML: Final = re.compile("[\ud800-\udfff\ufffe\uffff]")  # besides control characters, which JSON escapes
 
 
 def to_fields(event: Interaction) -> dict[str, Any]:
@@ -16,7 +19,12 @@ def to_fields(event: Interaction) -> dict[str, Any]:
 
 
 def to_message(event: Interaction) -> str:
-    return json.dumps(to_fields(event), ensure_ascii=False, separators=(",", ":"))
+    """JSON that a queue takes: SQS refuses what XML cannot hold, but not its escapes.
+
+    Other characters stay as they are: escaping an emoji takes twelve bytes, and an event must fit into one message.
+    """
+    text = json.dumps(to_fields(event), ensure_ascii=False, separators=(",", ":"))
+    return NOT_IN_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def from_message(text: str) -> Interaction:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
 from fusionrec.adapters.firehose import FirehoseLoggingSink
 from fusionrec.adapters.memory import MemorySink
 from fusionrec.adapters.s3 import S3Bundles
-from fusionrec.adapters.sqs import SqsSink
+from fusionrec.adapters.sqs import BATCH_BYTES, SqsSink
 from fusionrec.bundle.loader import load_bundle
 from fusionrec.errors import BadInputError, BundleMissingError, BundleTamperedError, StoreUnavailableError
 from fusionrec.messages import from_message, to_message
+from fusionrec.ports import Interaction
 from tests.suites.serving import interaction
 
 EVENTS = [
@@ -93,6 +95,25 @@ def test_long_events_go_in_calls_that_the_queue_takes() -> None:
     long = [interaction(f"e{n}", "item-01", impression=impression) for n in range(12)]
     SqsSink(queue, "url").put([*long, *EVENTS])
     assert queue.sent == [event.event_id for event in [*long, *EVENTS]]
+
+
+def test_characters_that_sqs_refuses_are_escaped_and_come_back() -> None:
+    odd = interaction("\ufffe\uffff\x00\x1f\x7f", "🛒\uffff", properties={"\uffff": "\b\ud800"})
+    text = to_message(odd)
+    allowed = re.compile("[\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")  # the manual of SendMessage
+    assert allowed.fullmatch(text)
+    assert from_message(text) == odd
+
+
+@pytest.mark.parametrize("character", ["\uffff", "\x00", "🛒", '"'])
+def test_the_longest_event_fits_into_one_message(character: str) -> None:
+    long = character * 256
+    event = Interaction(
+        event_id=character * 128, user_id=long, session_id=long, item_id=long, event_type="purchase", sent_at=2**53,
+        event_value=1e9, recommendation_id=long, impression=(long,) * 100, text=character * 2000,
+        properties={long[:-2] + f"{n:02d}": long for n in range(20)},
+    )  # fmt: skip
+    assert len(to_message(event).encode()) <= BATCH_BYTES
 
 
 def test_a_missing_queue_is_a_store_that_is_away() -> None:
@@ -173,6 +194,24 @@ def test_a_missing_pointer_or_file_is_a_missing_bundle(bucket: Any, tmp_path: Pa
     bucket.delete_object(Bucket="models", Key="b/toy/popularity.npy")
     with pytest.raises(BundleMissingError, match=r"popularity\.npy"):
         S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
+
+
+@pytest.mark.parametrize("pointer", [b"", b".", b"..", b"a/b", b"\xff/"])
+def test_a_pointer_that_is_no_version_is_refused(bucket: Any, tmp_path: Path, pointer: bytes) -> None:
+    bucket.put_object(Bucket="models", Key="b/current", Body=pointer)
+    with pytest.raises(BundleMissingError, match="names no version"):
+        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
+
+
+def test_the_pointer_is_read_by_its_own_client(bucket: Any, tmp_path: Path) -> None:
+    class Impatient:
+        def get_object(self, **kwargs: Any) -> Any:
+            raise ReadTimeoutError(endpoint_url="http://s3")
+
+    store = S3Bundles(bucket, "s3://models/b", tmp_path / "cache", Impatient())
+    with pytest.raises(StoreUnavailableError, match="ReadTimeoutError"):
+        store.promoted()
+    assert store.fetch().name == "toy"  # the first model is worth a longer wait
 
 
 def test_a_manifest_cannot_write_outside_the_cache(bucket: Any, tmp_path: Path) -> None:
