@@ -3,6 +3,10 @@
 The row keeps the newest SESSION_LENGTH events and, beyond them, the newest SESSION_LENGTH removals, so that browsing
 on does not bring back what a shopper sent away. Both are "the n greatest of a set", which merging in any order and
 any batches preserves.
+
+The limit: an act that revoked a removal is known as long as it is among the newest SESSION_LENGTH events; after that
+the item hides again. To remember it longer and still not depend on the order of arrival, the row would have to keep
+the newest act on every item, for any of them may be followed by a late removal that is older.
 """
 
 from __future__ import annotations
