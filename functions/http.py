@@ -131,7 +131,21 @@ def _problem(
 
 
 def _answer_errors(app: APIGatewayRestResolver) -> None:
-    retry = {"Retry-After": str(RETRY_AFTER_S)}
+    _answer_bad_requests(app)
+    _answer_failures(app)
+
+
+def _answer_bad_requests(app: APIGatewayRestResolver) -> None:
+    """What the caller can mend."""
+
+    def plainly(kind: type[Exception], status: int, code: str, detail: Callable[[Exception], str]) -> None:
+        app.exception_handler(kind)(lambda error: _problem(app, status, code, detail(error)))
+
+    plainly(RequestUnsupportedContentType, 415, "unsupported-media-type", lambda _: "send the body as application/json")
+    plainly(MalformedBodyError, 400, "malformed-json", str)
+    plainly(UnknownItemError, 404, "unknown-item", str)
+    plainly(UnknownUserError, 404, "unknown-user", str)
+    plainly(NotFoundError, 404, "not-found", lambda _: f"there is nothing at {app.current_event.path}")
 
     @app.exception_handler(RequestValidationError)
     def invalid(error: RequestValidationError) -> Response[str]:
@@ -139,23 +153,15 @@ def _answer_errors(app: APIGatewayRestResolver) -> None:
         noun = "field is" if len(rows) == 1 else "fields are"
         return _problem(app, 422, "invalid", f"{len(rows)} {noun} not as they should be", errors=rows)
 
-    @app.exception_handler(RequestUnsupportedContentType)
-    def unsupported(error: RequestUnsupportedContentType) -> Response[str]:
-        return _problem(app, 415, "unsupported-media-type", "send the body as application/json")
-
-    @app.exception_handler(MalformedBodyError)
-    def malformed(error: MalformedBodyError) -> Response[str]:
-        return _problem(app, 400, "malformed-json", str(error))
-
-    @app.exception_handler([UnknownItemError, UnknownUserError])
-    def unknown(error: BadInputError) -> Response[str]:
-        code = "unknown-item" if isinstance(error, UnknownItemError) else "unknown-user"
-        return _problem(app, 404, code, str(error))
-
     @app.exception_handler(BadInputError)
     def bad_input(error: BadInputError) -> Response[str]:
         rows = [FieldProblem(pointer=error.pointer, detail=str(error))]
         return _problem(app, 422, "invalid", "1 field is not as it should be", errors=rows)
+
+
+def _answer_failures(app: APIGatewayRestResolver) -> None:
+    """What is wrong on this side: said in the log, not to the caller."""
+    retry = {"Retry-After": str(RETRY_AFTER_S)}
 
     @app.exception_handler(BundleError)
     def no_bundle(error: BundleError) -> Response[str]:
@@ -166,10 +172,6 @@ def _answer_errors(app: APIGatewayRestResolver) -> None:
     def store_away(error: StoreUnavailableError) -> Response[str]:
         logger.error("store unavailable", extra={"detail": str(error)})
         return _problem(app, 503, "unavailable", "a store does not answer; try again shortly", headers=retry)
-
-    @app.exception_handler(NotFoundError)
-    def not_found(error: NotFoundError) -> Response[str]:
-        return _problem(app, 404, "not-found", f"there is nothing at {app.current_event.path}")
 
     @app.exception_handler(Exception)
     def unexpected(error: Exception) -> Response[str]:

@@ -122,6 +122,18 @@ def test_unknown_things_are_404(world) -> None:
     problem(call(recommend, "GET", "/v1/elsewhere"), 404, "not-found")
 
 
+@pytest.mark.parametrize("item_id", ["日本", "a b", "a%2Fb", "50%", "it's+(1)*:@,;=&$!", "[{<|^>}]", "x.y~z-_"])
+def test_ids_of_letters_digits_and_these_marks_can_stand_in_a_path(world, item_id) -> None:
+    problem(call(items, "GET", f"/v1/items/{item_id}/similar"), 404, "unknown-item")
+
+
+@pytest.mark.parametrize("item_id", ["a/b", 'a"b', "a#b", "a\\b", "a`b", "🛒"])
+def test_other_ids_are_asked_for_in_a_body_only(world, item_id) -> None:
+    """The limit that docs/api.md names."""
+    problem(call(items, "GET", f"/v1/items/{item_id}/similar"), 404, "not-found")
+    problem(ask({"itemId": item_id}), 404, "unknown-item")
+
+
 @pytest.mark.parametrize(
     ("handler", "method", "target", "allowed"),
     [
