@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ def naive_case(folder: Path, users: Sequence[str], n_requests: int) -> dict[str,
     }
     number = {item_id: index for index, item_id in enumerate(json.loads((folder / "item_ids.json").read_text()), 1)}
 
-    def ask(turn: int) -> list[dict[str, Any]]:
+    def ask(turn: int) -> str:
         user = store.get_online_features(
             features=references["fused_ranker_v1"], entity_rows=[{"user_id": users[turn % len(users)]}],
             full_feature_names=True,
@@ -99,15 +99,29 @@ def naive_case(folder: Path, users: Sequence[str], n_requests: int) -> dict[str,
             "history_events": np.full((1, len(history)), 4, np.int64),
             "history_age_days": np.linspace(200, 1, len(history), dtype=np.float32)[None, :],
         }
-        total = [0.0] * len(candidates)
-        for session in sessions:
-            scores = session.run(["scores"], feed)[0][0]
-            chosen = [float(scores[number[item_id]]) for item_id in candidates]
-            mean = sum(chosen) / len(chosen)
-            spread = math.sqrt(sum((score - mean) ** 2 for score in chosen) / len(chosen)) or 1.0
-            total = [sum_ + (score - mean) / spread for sum_, score in zip(total, chosen, strict=True)]
-        ranked = sorted(range(len(candidates)), key=lambda place: -total[place])[:N_RESULTS]
-        answer = [
+        scores = [session.run(["scores"], feed)[0][0] for session in sessions]
+        return naive_answer(
+            candidates, naive_fusion([[row[number[item]] for item in candidates] for row in scores]), items
+        )
+
+    return {**latencies(measure(ask, n_requests)), "memory_mb": memory_mb()}
+
+
+def naive_fusion(scores: Sequence[Sequence[float]]) -> list[float]:
+    """The sum of each model's normalised scores of the candidates."""
+    total = [0.0] * len(scores[0])
+    for chosen in scores:
+        mean = sum(chosen) / len(chosen)
+        spread = math.sqrt(sum((score - mean) ** 2 for score in chosen) / len(chosen)) or 1.0
+        total = [sum_ + (score - mean) / spread for sum_, score in zip(total, chosen, strict=True)]
+    return total
+
+
+def naive_answer(candidates: Sequence[str], total: Sequence[float], items: Mapping[str, Sequence[Any]]) -> str:
+    """JSON of the best candidates."""
+    ranked = sorted(range(len(candidates)), key=lambda place: -total[place])[:N_RESULTS]
+    return json.dumps(
+        [
             {
                 "itemId": candidates[place],
                 "score": total[place],
@@ -116,10 +130,7 @@ def naive_case(folder: Path, users: Sequence[str], n_requests: int) -> dict[str,
             }
             for place in ranked
         ]
-        written: list[dict[str, Any]] = json.loads(json.dumps(answer))
-        return written
-
-    return {**latencies(measure(ask, n_requests)), "memory_mb": memory_mb()}
+    )
 
 
 def memory_mb() -> float:

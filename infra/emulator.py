@@ -46,37 +46,46 @@ def running() -> Iterator[str]:
     endpoint = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="emulator-") as folder:
         log = Path(folder) / "log"
-        env = {
-            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
-            **aws_env(endpoint),
-            "GATEWAY_PORT": str(port),
-            "BIND_HOST": "127.0.0.1",
-            "MINISTACK_HOST": "127.0.0.1",
-            "LAMBDA_EXECUTOR": "local",
-            "LOG_LEVEL": "WARNING",
-            "TMPDIR": folder,
-            "S3_DATA_DIR": f"{folder}/s3",
-        }
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [EMULATOR_PYTHON, "-m", "ministack"],
-                cwd=folder,
-                env=env,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = _start(endpoint, port, folder, log)
         try:
             _wait_until_healthy(process, endpoint, log)
             yield endpoint
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _stop(process)
+
+
+def _start(endpoint: str, port: int, folder: str, log: Path) -> subprocess.Popen[bytes]:
+    """In a process group of its own, which the functions that it runs belong to as well."""
+    env = {
+        **{name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ},
+        **aws_env(endpoint),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "LAMBDA_EXECUTOR": "local",
+        "LOG_LEVEL": "WARNING",
+        "TMPDIR": folder,
+        "S3_DATA_DIR": f"{folder}/s3",
+    }
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [EMULATOR_PYTHON, "-m", "ministack"],
+            cwd=folder,
+            env=env,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=10)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _wait_until_healthy(process: subprocess.Popen[bytes], endpoint: str, log: Path) -> None:
