@@ -83,8 +83,9 @@ docker:
 pr: ## what CI runs, in a clean clone of the last commit
 	infra/in-clean-clone .ci/run
 
-bench: $(VENV)/.ready tools build ## measure serving; writes benchmarks/results/ and the README's table
+bench: $(VENV)/.ready tools build demo ## measure serving and quality; writes benchmarks/results/ and the tables of the README
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.quality
 
 docs: $(VENV)/.ready ## write docs/openapi.json anew and run the commands in the documentation
 	$(BIN)/python -m functions.openapi docs/openapi.json

@@ -100,7 +100,7 @@ class _Refused(Exception):  # noqa: N818 - an answer, not an error
 def _with_text_body(event: Event) -> Event:
     """The event with its body as text of bearable length. Raises _Refused."""
     body = event.get("body") or ""
-    size = len(body)
+    size = len(body.encode("utf-8", "surrogatepass"))
     if size > MAX_BODY_BYTES:
         detail = f"the body has {size} bytes, at most {MAX_BODY_BYTES} are taken; send fewer events a call"
         raise _Refused(413, "too-large", detail, event)

@@ -134,7 +134,7 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         length = self.headers.get("Content-Length", "0")
         path = urlsplit(self.path).path
-        if not length.isdigit() or "Transfer-Encoding" in self.headers:
+        if not length.isdecimal() or "Transfer-Encoding" in self.headers:
             self.close_connection = True
             self._send(refusal(411, "length-required", "send the body with its Content-Length", path, ""))
             return

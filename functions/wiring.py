@@ -100,7 +100,9 @@ def _bundles() -> BundleStore:
     if uri.startswith("s3://"):
         from fusionrec.adapters.s3 import S3Bundles
 
-        return S3Bundles(_aws("s3", connect_timeout=2.0, read_timeout=10.0), uri, S3_CACHE)
+        files = _aws("s3", connect_timeout=2.0, read_timeout=10.0)
+        pointer = _aws("s3", connect_timeout=0.5, read_timeout=0.5, attempts=1)  # read within a request's budget
+        return S3Bundles(files, uri, S3_CACHE, pointer)
     return FolderBundles(Path(uri) if uri else settings().dataset_dir / "bundles")
 
 
@@ -129,7 +131,7 @@ def _slates() -> SlateLog:
     return SlateLines()
 
 
-def _aws(service: str, connect_timeout: float, read_timeout: float) -> Any:
+def _aws(service: str, connect_timeout: float, read_timeout: float, attempts: int = 2) -> Any:
     """A client with timeouts in seconds. Botocore itself: importing boto3 around it would double the cold start."""
     import botocore.session
     from botocore.config import Config
@@ -137,7 +139,7 @@ def _aws(service: str, connect_timeout: float, read_timeout: float) -> Any:
     config = Config(
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
-        retries={"mode": "standard", "total_max_attempts": 2},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=16,
     )
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from fusionrec.bundle.loader import Bundle, load_bundle
-from fusionrec.errors import BundleMismatchError, FusionrecError
+from fusionrec.errors import BundleMismatchError, BundleTamperedError, FusionrecError
 from fusionrec.observability import logger
 from fusionrec.ports import BundleStore
 from fusionrec.scoring import Scorer
@@ -31,6 +31,7 @@ class ActiveModel:
         self._with_graph = with_graph
         self._store, self._check_every_s, self._threads = store, check_every_s, threads
         self._model: Model | None = None
+        self._refused = ""  # a promoted version that cannot be served: it is not fetched again while it is promoted
         self._checked_at = 0.0
         self._lock = threading.Lock()
 
@@ -46,13 +47,19 @@ class ActiveModel:
             return self._model
 
     def _refresh(self, model: Model | None) -> Model:
+        version = ""
         try:
-            if model is not None and self._store.promoted() == model.bundle.manifest.model_version:
-                return model
-            bundle = load_bundle(self._store.fetch())
+            if model is not None:
+                version = self._store.promoted()
+                if version in (model.bundle.manifest.model_version, self._refused):
+                    return model
+            self._refused = ""
+            bundle = load_bundle(self._store.fetch(version or None))
         except FusionrecError as error:
             if model is None:
                 raise
+            if isinstance(error, BundleTamperedError | BundleMismatchError):  # what is missing or away may still come
+                self._refused = version
             logger.error("promoted bundle refused, serving the previous one", extra={"detail": str(error)})
             return model
         if not self._with_graph:
@@ -61,6 +68,7 @@ class ActiveModel:
             return Model(bundle, Scorer.open(bundle.ranker, bundle.manifest, self._threads))
         except BundleMismatchError as error:
             if model is not None:
+                self._refused = version
                 logger.error("promoted graph refused, serving the previous bundle", extra={"detail": str(error)})
                 return model
             logger.error("graph refused, serving by popularity", extra={"detail": str(error)})

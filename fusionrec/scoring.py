@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from fusionrec.bundle.manifest import Manifest
-from fusionrec.errors import BundleMismatchError, VocabularyError
+from fusionrec.errors import BundleError, BundleMismatchError, VocabularyError
 from fusionrec.transforms import ModelInput
 
 INPUTS: Final = ("history_items", "history_events", "history_age_days", "eligible")
@@ -76,7 +76,7 @@ class Scorer:
 
         inputs:   batch of one
         eligible: bool (n_items + 1,)
-        raises:   VocabularyError if an index or the mask does not fit the catalogue
+        raises:   VocabularyError if an index or the mask does not fit the catalogue, BundleError for scores of NaN
         """
         if len(eligible) != self.manifest.n_items + 1:
             raise VocabularyError(f"mask of {len(eligible)} rows for {self.manifest.n_items} items")
@@ -84,6 +84,8 @@ class Scorer:
             raise VocabularyError(f"history holds an index outside 0..{self.manifest.n_items}")
         feed = {**inputs._asdict(), "eligible": eligible[None, :]}
         items, scores, contributions, base = (output[0] for output in self._session.run(list(OUTPUTS), feed))
+        if np.isnan(scores).any():  # taken for "not eligible" it would be an empty slate, and nobody would notice
+            raise BundleError("the graph gave scores that are no numbers; train and export the bundle again")
         n_found = int(np.isfinite(scores).sum())
         return Ranking(items[:n_found], scores[:n_found], contributions[:n_found], float(base), self.manifest.parts)
 

@@ -26,7 +26,6 @@ from botocore.awsrequest import AWSRequest
 
 from infra.bootstrap import stack_outputs
 
-TIMEOUT_S: Final = 30.0
 PATIENCE_S: Final = 60.0  # for an event to pass the queue
 
 
@@ -41,6 +40,7 @@ class Api:
     url: str
     api_key: str = ""
     sign: bool = False
+    timeout_s: float = 30.0  # of one call; the gateway itself gives up after 29
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Status and parsed body. Raises SmokeError when there is no answer or no JSON."""
@@ -50,7 +50,7 @@ class Api:
             headers = _signed(method, self.url + path, headers, data)
         request = urllib.request.Request(self.url + path, data=data or None, headers=headers, method=method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=self.timeout_s) as response:  # noqa: S310
                 status, text = response.status, response.read()
         except urllib.error.HTTPError as error:
             status, text = error.code, error.read()
@@ -90,7 +90,7 @@ class Outcome:
     absorbed_s: float
 
 
-def smoke(api: Api, user_id: str, n_items: int = 5) -> Outcome:
+def smoke(api: Api, user_id: str, n_items: int = 5, patience_s: float = PATIENCE_S) -> Outcome:
     """Raises SmokeError, saying which step failed."""
     wanted = {"userId": user_id, "numResults": n_items}
     before = _expect(200, api.call("POST", "/v1/recommendations", wanted), "first slate")
@@ -109,12 +109,12 @@ def smoke(api: Api, user_id: str, n_items: int = 5) -> Outcome:
     if accepted["accepted"] != 1:
         raise SmokeError(f"event: not accepted: {accepted}")
     started = time.monotonic()
-    while time.monotonic() - started < PATIENCE_S:
+    while time.monotonic() - started < patience_s:
         after = _expect(200, api.call("POST", "/v1/recommendations", wanted), "next slate")
         if after["asOfEventId"] == event_id:
             return Outcome(before, after, time.monotonic() - started)
         time.sleep(0.2)
-    raise SmokeError(f"next slate: does not know event {event_id} after {PATIENCE_S:.0f} s: {after}")
+    raise SmokeError(f"next slate: does not know event {event_id} after {patience_s:.0f} s: {after}")
 
 
 def _expect(status: int, answer: tuple[int, dict[str, Any]], step: str) -> dict[str, Any]:

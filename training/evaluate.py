@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from training import metrics
-from training.fusion.additive import in_history, situation
+from training.fusion.additive import situation
 from training.fusion.candidates import BATCH, barred
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
@@ -126,8 +126,7 @@ def all_scores(ranker: FusedRanker, items: Tensor, events: Tensor, age_days: Ten
     standardised = ranker.standardised(items, events, age_days)
     scores = {BASELINE: ranker.part(Popularity).log_popularity.expand(len(items), -1)}
     scores |= {name: standardised[:, place] for place, name in enumerate(ranker.part_names)}
-    had = in_history(items, ranker.n_items)
-    scores[FUSION] = ranker.fusion(standardised, situation(items, age_days), had).sum(dim=1)
+    scores[FUSION] = ranker.fusion.catalogue(standardised, situation(items, age_days), items)
     return scores
 
 

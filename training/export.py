@@ -82,24 +82,49 @@ def check_parity(ranker: FusedRanker, path: Path) -> float:
     for batch, length in ((1, 1), (3, 50), (14, HISTORY_LENGTH)):
         inputs = random_inputs(ranker.n_items, batch, length, seed=batch)
         empty = tuple(torch.zeros_like(array[:1, :1]) for array in inputs)
-        for arrays in (inputs, empty):
-            worst = max(worst, _difference(ranker, session, ModelInput(*(array.numpy() for array in arrays))))
+        everything = np.ones((batch, ranker.n_items + 1), bool)
+        half = np.random.default_rng(batch).random(everything.shape) < 0.5
+        for arrays, eligible in ((inputs, everything), (inputs, half), (empty, everything[:1])):
+            asked = ModelInput(*(array.numpy() for array in arrays))
+            worst = max(worst, _difference(ranker, session, asked, eligible))
     if worst > TOLERANCE:
         raise BundleError(f"{path.name} differs from torch by {worst:.1e} (at most {TOLERANCE:.0e}); do not publish it")
     return worst
 
 
-def _difference(ranker: FusedRanker, session: onnxruntime.InferenceSession, inputs: ModelInput) -> float:
-    """Scores compared rank by rank: items of equal score may change places."""
-    eligible = np.ones((len(inputs.history_items), ranker.n_items + 1), bool)
-    with torch.inference_mode():
-        expected = ranker(*(torch.from_numpy(array) for array in (*inputs, eligible)))
+def _difference(
+    ranker: FusedRanker, session: onnxruntime.InferenceSession, inputs: ModelInput, eligible: npt.NDArray[np.bool_]
+) -> float:
+    """Each answered item has torch's score of that item, and the answer is the best: items of equal score may change
+    places. Infinite when an item that is not eligible came back."""
+    expected = _all_scores(ranker, inputs, eligible)
     feeds = dict(zip((*HISTORY_INPUTS, "eligible"), (*inputs, eligible), strict=True))
-    _, scores, contributions, base = session.run(list(OUTPUTS), feeds)
-    total = base[:, None] + contributions.sum(axis=2)
-    size = float(np.abs(expected[1].numpy()).max()) or 1.0
-    differences = [float(np.abs(found - expected[1].numpy()).max()) / size for found in (scores, total)]
-    return max(differences) if np.isfinite(differences).all() else float("inf")  # NaN compares as no difference
+    items, scores, contributions, base = session.run(list(OUTPUTS), feeds)
+    best = -np.sort(-expected, axis=1)[:, : ranker.top_k]
+    of_items = np.take_along_axis(expected, items, axis=1)
+    total = np.where(np.isneginf(scores), -np.inf, base[:, None] + contributions.sum(axis=2))
+    size = float(np.abs(best[np.isfinite(best)]).max(initial=0.0)) or 1.0
+    return max(_largest_gap(scores, best), _largest_gap(scores, of_items), _largest_gap(total, of_items)) / size
+
+
+def _all_scores(ranker: FusedRanker, inputs: ModelInput, eligible: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Torch's score of every item, (B, n_items + 1); -inf for padding and what is not eligible. Row by row: small."""
+    whole = FusedRanker(list(ranker.parts), ranker.fusion, ranker.n_items).eval()  # type: ignore[arg-type]
+    found = np.full(eligible.shape, -np.inf, np.float32)
+    with torch.inference_mode():
+        for row in range(len(eligible)):
+            tensors = (torch.from_numpy(array[row : row + 1]) for array in (*inputs, eligible))
+            items, scores, _, _ = whole(*tensors)
+            found[row, items[0].numpy()] = scores[0].numpy()
+    return found
+
+
+def _largest_gap(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    """Infinite when only one of them is a number: NaN would compare as no difference."""
+    unfilled = np.isneginf(found) & np.isneginf(expected)  # fewer eligible items than places
+    with np.errstate(invalid="ignore"):
+        gaps = np.where(unfilled, 0.0, np.abs(found - expected))
+    return float(gaps.max()) if np.isfinite(gaps).all() else float("inf")
 
 
 def write_bundle(folder: Path, ranker: FusedRanker, parts: BundleParts, *, created_at: datetime | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fusionrec.bundle.catalogue import Column
+from fusionrec.errors import DataError
 from fusionrec.feature_spec import FEATURE_SERVICES, spec_hash
 from training.content import content_hash, item_content
 from training.data.dataset import Dataset
@@ -125,14 +127,28 @@ def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation
 
 
 def item_columns(dataset: Dataset, vocabulary: Vocabulary) -> dict[str, Column]:
-    """Features of every item at the cut-off, by Feast's point-in-time join; defaults where nothing was known."""
-    from training.data.feast_store import historical  # noqa: PLC0415  importing the Feast SDK takes seconds
+    """Features of every item at the cut-off, by Feast's point-in-time join; defaults where nothing was known.
 
+    raises: DataError when the features were not computed from the events that are there now
+    """
+    from training.data.feast_store import historical  # noqa: PLC0415  importing the Feast SDK takes seconds
+    from training.data.sync import Progress, is_current  # noqa: PLC0415  as above
+
+    views, progress = FEATURE_SERVICES["catalogue_v1"], Progress.load(dataset)
+    stale = [view.name for view in views if not is_current(progress, dataset, view)]
+    if stale or not progress.applied:
+        raise DataError(
+            f"features of other data ({', '.join(stale) or 'not applied'}); "
+            f"run `fusionrec features sync --data {dataset.name}` first",
+            pointer=str(dataset.folder / "features"),
+        )
     moment = pd.Timestamp(dataset.cutoffs.data_end)
     wanted = pd.DataFrame({"item_id": list(vocabulary.item_ids), "event_timestamp": moment})
-    joined = historical(dataset, wanted, service="catalogue_v1").set_index("item_id").loc[list(vocabulary.item_ids)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Feast calls an older name of its DuckDB backend
+        joined = historical(dataset, wanted, service="catalogue_v1").set_index("item_id").loc[list(vocabulary.item_ids)]
     columns: dict[str, Column] = {}
-    for view in FEATURE_SERVICES["catalogue_v1"]:
+    for view in views:
         for feature in view.features:
             values = joined[f"{view.name}__{feature.name}"]
             if feature.dtype == "string_list":

@@ -33,6 +33,10 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             wiring.absorber().absorb(user_id, [interaction for _, interaction in messages])
         except StoreUnavailableError as error:
             logger.error("events not absorbed", extra={"n_events": len(messages), "detail": str(error)})
-            failed.extend(message_id for message_id, _ in messages)
+        except Exception:  # what is wrong with one user's row or events must not hold up the other users
+            logger.exception("events not absorbed", extra={"n_events": len(messages)})
+        else:
+            continue
+        failed.extend(message_id for message_id, _ in messages)
     metrics.add_metric("EventsAbsorbed", MetricUnit.Count, len(event["Records"]) - len(failed))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

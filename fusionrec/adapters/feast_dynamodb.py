@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fusionrec.adapters import feast_codec as codec
 from fusionrec.adapters.expiry import is_expired
 from fusionrec.errors import StoreUnavailableError
-from fusionrec.feature_spec import USER_PROFILE, USER_SESSION
+from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
 from fusionrec.observability import logger
 from fusionrec.ports import Clock, Deadline, Row, UserState, default_row
 
@@ -46,20 +46,27 @@ class DynamoFeatures:
             }
             for view in VIEWS
         }
-        missing = self._fetch(pending, found, deadline)
+        missing = set(self._fetch(pending, found, deadline))
         rows = {view.name: default_row(view) for view in VIEWS}
         for view in VIEWS:
-            item = found.get(self._tables[view.name])
-            if item is not None:
-                event_at = codec.parse_event_timestamp(item["event_ts"]["S"])
-                if not is_expired(view, event_at, self._clock.now()):
-                    values = {name: value["B"] for name, value in item["values"]["M"].items()}
-                    rows[view.name] = codec.decode_row(view, values)
+            table = self._tables[view.name]
+            if table in found:
+                try:
+                    rows[view.name] = self._row(view, found[table])
+                except Exception:  # whatever a damaged row raises, it is as good as none; and nobody writes onto it
+                    logger.exception("user features damaged", extra={"view": view.name})
+                    missing.add(table)
         return UserState(
             rows[USER_PROFILE.name],
             rows[USER_SESSION.name],
             tuple(view.name for view in VIEWS if self._tables[view.name] in missing),
         )
+
+    def _row(self, view: FeatureView, item: Mapping[str, Any]) -> Row:
+        event_at = codec.parse_event_timestamp(item["event_ts"]["S"])
+        if is_expired(view, event_at, self._clock.now()):
+            return default_row(view)
+        return codec.decode_row(view, {name: value["B"] for name, value in item["values"]["M"].items()})
 
     def _fetch(
         self, pending: Mapping[str, Any], found: dict[str, Mapping[str, Any]], deadline: Deadline

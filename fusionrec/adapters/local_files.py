@@ -26,7 +26,7 @@ class FolderBundles:
             version = (self._folder / "current").read_text().strip()
         except OSError:
             raise BundleMissingError(f"no promoted bundle in {self._folder}; run `fusionrec train`") from None
-        if not version or Path(version).name != version:
+        if version in ("", ".", "..") or Path(version).name != version:
             raise BundleMissingError(f"{self._folder / 'current'} names no version; promote a bundle again")
         return version
 

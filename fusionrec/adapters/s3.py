@@ -26,20 +26,23 @@ class S3Client(Protocol):
 class S3Bundles(BundleStore):
     """Fetches into `cache` (`/tmp` in a function); a version appears there only when it is whole and verified."""
 
-    def __init__(self, client: S3Client, uri: str, cache: Path) -> None:
-        """uri: s3://bucket/prefix"""
+    def __init__(self, client: S3Client, uri: str, cache: Path, pointer_client: S3Client | None = None) -> None:
+        """uri: s3://bucket/prefix; pointer_client: asks for the promoted version within a request; gives up sooner"""
         parts = urlsplit(uri)
-        self._client, self._cache = client, cache
+        self._client, self._pointer_client, self._cache = client, pointer_client or client, cache
         self._bucket, self._prefix = parts.netloc, parts.path.strip("/")
 
     def promoted(self) -> str:
-        version = self._get("current").decode().strip()
-        if not version or PurePosixPath(version).name != version:
+        return self._pointed_to(self._pointer_client)
+
+    def _pointed_to(self, client: S3Client) -> str:
+        version = self._get("current", client).decode(errors="replace").strip()
+        if version in ("", ".", "..") or PurePosixPath(version).name != version:
             raise BundleMissingError("the pointer names no version; promote a bundle again")
         return version
 
     def fetch(self, version: str | None = None) -> Path:
-        name = version or self.promoted()
+        name = version or self._pointed_to(self._client)
         folder = self._cache / name
         if folder.is_dir():
             return folder
@@ -57,7 +60,7 @@ class S3Bundles(BundleStore):
         return folder
 
     def _download(self, version: str, work: Path) -> None:
-        (work / FILE_NAME).write_bytes(self._get(f"{version}/{FILE_NAME}"))
+        (work / FILE_NAME).write_bytes(self._get(f"{version}/{FILE_NAME}", self._client))
         manifest = read_manifest(work)
 
         def copy(name: str) -> None:
@@ -65,16 +68,16 @@ class S3Bundles(BundleStore):
             if not path.resolve().is_relative_to(work.resolve()):
                 raise BundleTamperedError(f"the manifest names a file outside the bundle: {name!r}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self._get(f"{version}/{name}"))
+            path.write_bytes(self._get(f"{version}/{name}", self._client))
 
         with ThreadPoolExecutor(PARALLEL) as threads:
             list(threads.map(copy, manifest.files))
         verify(work, manifest)
 
-    def _get(self, name: str) -> bytes:
+    def _get(self, name: str, client: S3Client) -> bytes:
         key = f"{self._prefix}/{name}".lstrip("/")
         try:
-            body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            body: bytes = client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404", "AccessDenied"):
                 raise BundleMissingError(f"s3://{self._bucket}/{key} is not there; publish a bundle first") from None

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fusionrec.errors import BundleMismatchError, BundleMissingError, BundleTamperedError
-from fusionrec.feature_spec import spec_hash
+from fusionrec.feature_spec import FEATURE_SERVICES, spec_hash
 
 SCHEMA_VERSION: Final = 1
 FILE_NAME: Final = "manifest.json"
@@ -79,6 +79,11 @@ def read_manifest(folder: Path) -> Manifest:
 
 def verify(folder: Path, manifest: Manifest) -> None:
     """Raises BundleMismatchError or BundleTamperedError, saying what differs."""
+    if manifest.feature_service not in FEATURE_SERVICES:
+        raise BundleMismatchError(
+            f"bundle {manifest.model_version} was made for the feature service {manifest.feature_service!r}, this code "
+            f"has {', '.join(FEATURE_SERVICES)}; train again or deploy the matching code"
+        )
     expected = spec_hash(manifest.feature_service)
     if manifest.feature_spec_hash != expected:
         raise BundleMismatchError(

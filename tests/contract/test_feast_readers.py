@@ -20,7 +20,7 @@ from fusionrec.adapters.memory import FixedClock
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
 from fusionrec.ports import Row, default_row
-from tests.suites.feature_readers import NOW_MS, PROFILE, SESSION, FeatureReaderSuite, NewestWinsSuite
+from tests.suites.feature_readers import NOW, NOW_MS, PROFILE, SESSION, FeatureReaderSuite, NewestWinsSuite
 
 VIEWS = (USER_PROFILE, USER_SESSION)
 REFERENCES = [f"{view.name}:{feature.name}" for view in VIEWS for feature in view.features]
@@ -115,6 +115,17 @@ class TestLeanOnDynamoDB(FeatureReaderSuite, NewestWinsSuite):
         references = [f"user_session:{feature.name}" for feature in USER_SESSION.features]
         found = self.store.get_online_features(features=references, entity_rows=[{"user_id": "Zoë/日本"}]).to_dict()
         assert {name: found[name][0] for name in row} == row
+
+    def test_a_damaged_row_is_missing_and_the_other_is_read(self, features: DynamoFeatures, client: Any) -> None:
+        self.put(features, USER_PROFILE, "u1", PROFILE, NOW)
+        features.write("u1", SESSION, NOW_MS)
+        (item,) = client.scan(TableName="fusionrec.user_session")["Items"]
+        item["values"]["M"]["event_ids"] = {"B": b"no protobuf"}
+        client.put_item(TableName="fusionrec.user_session", Item=item)
+        state = features.read("u1", Countdown(5000))
+        assert state.missing == ("user_session",)
+        assert state.session == default_row(USER_SESSION)
+        assert state.profile == PROFILE
 
     def test_keys_that_dynamodb_did_not_process_are_asked_for_again(self, clock: FixedClock, client: Any) -> None:
         features = DynamoFeatures(Reluctant(client, rounds=2), "fusionrec", clock)

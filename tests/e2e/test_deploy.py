@@ -6,6 +6,7 @@ Set FUSIONREC_E2E_ENDPOINT to run the same against another one, such as LocalSta
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from infra import bootstrap, emulator, smoke
 from infra.rie import RuntimeUnavailableError
 
 STACK = "fusionrec-e2e"
+PATIENCE_S = 180.0  # a busy machine starts an emulated function slowly
 
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow, pytest.mark.enable_socket]
 
@@ -59,11 +61,12 @@ def stack(artifact: Path, endpoint: str, bundles: Path, version: str) -> Iterato
         outputs = bootstrap.stack_outputs(STACK)
         bootstrap.publish(bundles / version, outputs["BundleUri"])
         url = f"{endpoint}/restapis/{outputs['ApiId']}/prod/_user_request_"
-        yield Deployed(endpoint, outputs, version, smoke.Api(url, smoke.api_key(outputs["ApiKeyId"]), sign=True))
+        key = smoke.api_key(outputs["ApiKeyId"])
+        yield Deployed(endpoint, outputs, version, smoke.Api(url, key, sign=True, timeout_s=PATIENCE_S))
 
 
 def test_an_event_changes_the_next_slate(stack: Deployed) -> None:
-    outcome = smoke.smoke(stack.api, "user-01")
+    outcome = smoke.smoke(stack.api, "user-01", patience_s=PATIENCE_S)
 
     assert outcome.before["modelVersion"] == outcome.after["modelVersion"] == stack.version
     assert outcome.before["degraded"] == outcome.after["degraded"] == []
@@ -75,7 +78,7 @@ def test_an_event_changes_the_next_slate(stack: Deployed) -> None:
 
 
 def test_the_session_row_is_in_feasts_own_encoding(stack: Deployed) -> None:
-    bought = smoke.smoke(stack.api, "user-02").before["itemList"][0]["itemId"]
+    bought = smoke.smoke(stack.api, "user-02", patience_s=PATIENCE_S).before["itemList"][0]["itemId"]
     key = {"entity_id": {"S": feast_codec.entity_id(USER_SESSION, "user-02")}}
     item = stack.client("dynamodb").get_item(TableName="fusionrec.user_session", Key=key)["Item"]
 
@@ -103,7 +106,7 @@ def test_a_bad_request_is_a_problem(stack: Deployed) -> None:
 
 
 def test_without_the_api_key_the_gateway_refuses(stack: Deployed) -> None:
-    status, _ = smoke.Api(stack.api.url, sign=True).call("GET", "/v1/trending")
+    status, _ = smoke.Api(stack.api.url, sign=True, timeout_s=PATIENCE_S).call("GET", "/v1/trending")
 
     assert status == 403
 
@@ -119,6 +122,9 @@ def test_a_message_that_cannot_be_read_ends_in_the_dead_letter_queue(stack: Depl
     sqs.set_queue_attributes(QueueUrl=queue, Attributes=visibility)
     sqs.send_message(QueueUrl=queue, MessageBody="{}", MessageGroupId="user-09", MessageDeduplicationId="bad-1")
 
-    received = sqs.receive_message(QueueUrl=dead, WaitTimeSeconds=20).get("Messages", [])
+    received: list[dict[str, Any]] = []
+    started = time.monotonic()
+    while not received and time.monotonic() - started < PATIENCE_S:
+        received = sqs.receive_message(QueueUrl=dead, WaitTimeSeconds=20).get("Messages", [])
 
     assert [message["Body"] for message in received] == ["{}"]

@@ -40,13 +40,17 @@ def metric_table(evaluation: Evaluation, title: str, narrow: bool = True) -> Tab
     shown = ["hr@10", "ndcg@10", "mrr@10", "recall@10"] if narrow else [*next(iter(evaluation.rows.values()))]
     table = Table(title=title, caption=_verdict(evaluation))
     table.add_column("model", no_wrap=True)
-    for name in [*shown, "coverage@10"]:
+    for name in [*shown, "cover@10"]:
         table.add_column(name, justify="right", no_wrap=True)
     for model, row in evaluation.rows.items():
-        cells = [f"{row[name][0]:.4f}\n[dim]{row[name][1]:.3f}–{row[name][2]:.3f}[/]" for name in shown]
+        cells = [f"{row[name][0]:.4f}\n[dim]{_short(row[name][1])}–{_short(row[name][2])}[/]" for name in shown]
         style = "bold" if model == "fusion" else None
         table.add_row(_NAMES.get(model, model), *cells, f"{evaluation.coverage[model]['coverage@10']:.3f}", style=style)
     return table
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
 
 
 def _verdict(evaluation: Evaluation) -> str:

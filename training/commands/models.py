@@ -23,7 +23,8 @@ def list_models(data: Data = "") -> None:
     from training.evaluate import BASELINE, FUSION  # noqa: PLC0415  the command line starts without torch
     from training.publish import published  # noqa: PLC0415
 
-    table = Table("version", "", "data up to", "items", "fusion ndcg@10", "popularity ndcg@10")
+    table = Table("version", "", "data up to", "items", "fusion", "popularity", caption="ndcg@10 on the test window")
+    table.columns[0].no_wrap = True
     for bundle in published(_bundles(data)):
         manifest = bundle.manifest
         scores = [manifest.metrics.get(name, {}).get("ndcg@10") for name in (FUSION, BASELINE)]

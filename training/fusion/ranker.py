@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from training.fusion.additive import in_history, situation
+from training.fusion.additive import AdditiveFusion, situation
 from training.models.protocol import Part
 
 P = TypeVar("P", bound=Part)
@@ -21,8 +21,7 @@ class FusedRanker(nn.Module):
     between users: log of the probability that the fusion gives to the item.
     """
 
-    def __init__(self, parts: Sequence[Part], fusion: nn.Module, top_k: int) -> None:
-        """fusion: (standardised scores (B, P, C), situation (B, S), had (B, C)) -> contributions (B, P, C)."""
+    def __init__(self, parts: Sequence[Part], fusion: AdditiveFusion, top_k: int) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.fusion = fusion
@@ -50,12 +49,11 @@ class FusedRanker(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         where = situation(history_items, history_age_days)
         standardised = self.standardised(history_items, history_events, history_age_days)
-        had = in_history(history_items, self.n_items)
         real = torch.arange(self.n_items + 1, device=eligible.device) > 0
-        fused = self.fusion(standardised, where, had).sum(dim=1)  # (B, I + 1)
-        fused = torch.where(real, fused, -torch.inf)
+        fused = torch.where(real, self.fusion.catalogue(standardised, where, history_items), -torch.inf)  # (B, I + 1)
         base = -torch.logsumexp(fused, dim=1)
         top, items = torch.topk(torch.where(eligible, fused, -torch.inf), self.top_k, dim=1)
         picked = torch.gather(standardised, 2, items[:, None, :].expand(-1, standardised.shape[1], -1))
-        contributions = self.fusion(picked, where, torch.gather(had, 1, items)).transpose(1, 2)
+        had = (items[:, :, None] == history_items[:, None, :]).any(dim=2).float()  # (B, K)
+        contributions = self.fusion(picked, where, had).transpose(1, 2)
         return items, top + base[:, None], contributions, base

@@ -47,6 +47,20 @@ def test_a_user_whose_write_fails_fails_alone_with_all_its_messages(world, monke
     assert row(world.users, "u1")["event_ids"] == ["e1", "e3"]
 
 
+def test_a_user_whose_row_is_damaged_does_not_hold_up_the_others(world, monkeypatch) -> None:
+    write = world.users.write
+
+    def break_on_one(user_id, values, event_at):
+        if user_id == "u0":
+            raise KeyError("a damaged row")
+        write(user_id, values, event_at)
+
+    monkeypatch.setattr(world.users, "write", break_on_one)
+    messages = [to_message(interaction(f"e{n}", "item-01", user_id=f"u{n % 2}")) for n in range(4)]
+    assert failed(handler(batch(*messages), LocalContext("r"))) == ["m0", "m2"]
+    assert row(world.users, "u1")["event_ids"] == ["e1", "e3"]
+
+
 def test_a_repeated_delivery_changes_nothing(world) -> None:
     one = batch(to_message(interaction("e1", "item-01")))
     handler(one, LocalContext("r"))

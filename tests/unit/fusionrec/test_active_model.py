@@ -55,6 +55,46 @@ def test_a_tampered_promotion_keeps_the_old_model(bundles: MemoryBundles) -> Non
     assert version(models) == "v1"
 
 
+class CountingBundles(MemoryBundles):
+    """Also counts how often files were asked for."""
+
+    n_fetches = 0
+
+    def fetch(self, version: str | None = None) -> Path:
+        self.n_fetches += 1
+        return super().fetch(version)
+
+
+def test_a_refused_promotion_is_looked_at_once_and_a_missing_one_again(bundles: MemoryBundles) -> None:
+    store = CountingBundles(bundles.folders, "v1")
+    models = ActiveModel(store, check_every_s=0)
+    models.current()
+    whole = (store.folders["v2"] / "popularity.npy").read_bytes()
+    (store.folders["v2"] / "popularity.npy").write_bytes(b"x")
+    store.current, store.n_fetches = "v2", 0
+    assert [version(models) for _ in range(3)] == ["v1"] * 3
+    assert store.n_fetches == 1
+    (store.folders["v2"] / "popularity.npy").write_bytes(whole)
+    store.current = "gone"
+    assert [version(models) for _ in range(3)] == ["v1"] * 3
+    assert store.n_fetches == 4  # it may still be on its way
+    store.current = "v2"
+    assert version(models) == "v2"  # the pointer has moved meanwhile: looked at again
+
+
+def test_a_refused_graph_is_opened_once(bundles: MemoryBundles) -> None:
+    store = CountingBundles(bundles.folders, "v1")
+    models = ActiveModel(store, check_every_s=0)
+    models.current()
+    folder = store.folders["v2"]
+    (folder / "ranker.onnx").write_bytes(b"x")
+    fields = read_manifest(folder).model_dump()
+    write_manifest(folder, Manifest.model_validate({**fields, "files": hash_files(folder)}))
+    store.current, store.n_fetches = "v2", 0
+    assert [version(models) for _ in range(3)] == ["v1"] * 3
+    assert store.n_fetches == 1
+
+
 def test_without_any_model_the_error_is_raised_until_there_is_one(bundles: MemoryBundles) -> None:
     bundles.current = ""
     models = ActiveModel(bundles)
@@ -81,7 +121,7 @@ def test_a_first_model_whose_graph_does_not_load_is_served_without_it(bundles: M
     assert model.bundle.n_items == 10
 
 
-@pytest.mark.parametrize("pointer", ["", "../elsewhere", "v9"])
+@pytest.mark.parametrize("pointer", ["", ".", "..", "../elsewhere", "v9"])
 def test_a_bad_pointer_is_a_missing_bundle(tmp_path: Path, pointer: str) -> None:
     (tmp_path / "current").write_text(pointer)
     with pytest.raises(BundleMissingError):

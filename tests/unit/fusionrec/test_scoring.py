@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 
 from fusionrec.bundle.loader import load_bundle
-from fusionrec.errors import BundleMismatchError, VocabularyError
+from fusionrec.errors import BundleError, BundleMismatchError, VocabularyError
 from fusionrec.scoring import Scorer, by_popularity
 from fusionrec.transforms import model_input
 
@@ -68,6 +69,17 @@ def test_a_graph_with_other_inputs_is_refused(bundle, tmp_path: Path) -> None:
     onnx.save(graph, path)
     with pytest.raises(BundleMismatchError, match=r"this code needs .*eligible"):
         Scorer.open(path, bundle.manifest)
+
+
+def test_scores_that_are_no_numbers_are_an_error_not_an_empty_slate() -> None:
+    class Broken:
+        def run(self, names: list[str], feed: object) -> list[np.ndarray]:
+            scores = np.full((1, 3), np.nan, np.float32)
+            return [np.array([[1, 2, 3]]), scores, np.zeros((1, 3, 2), np.float32), np.zeros(1, np.float32)]
+
+    scorer = Scorer(Broken(), SimpleNamespace(n_items=3, parts=("a", "b")))  # type: ignore[arg-type]
+    with pytest.raises(BundleError, match="no numbers"):
+        scorer.top(history(1), np.array([False, True, True, True]))
 
 
 def test_the_fallback_ranks_by_popularity() -> None:

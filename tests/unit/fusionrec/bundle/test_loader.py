@@ -60,6 +60,12 @@ def test_another_feature_spec_is_refused_saying_what_differs(folder: Path) -> No
         load_bundle(folder)
 
 
+def test_an_unknown_feature_service_is_refused_saying_which(folder: Path) -> None:
+    change(folder, feature_service="fused_ranker_v9")
+    with pytest.raises(BundleMismatchError, match=r"'fused_ranker_v9', this code has fused_ranker_v1"):
+        load_bundle(folder)
+
+
 def test_another_schema_version_is_refused(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "schema_version": 99}))

@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -65,6 +66,31 @@ def test_a_graph_that_differs_is_not_let_through(shop: Shop, graph: Path, ranker
     spoilt.part(Ease).weights += flaw
     with pytest.raises(BundleError, match="differs from torch"):
         check_parity(spoilt, graph)
+
+
+def test_right_scores_at_the_wrong_items_are_not_let_through(ranker: FusedRanker, graph: Path, tmp_path: Path) -> None:
+    backwards = onnx.helper.make_node("Gather", ["raw", "constant"], ["items"], axis=1)
+    model = onnx.load(graph)
+    for made in model.graph.node:
+        for names in (made.input, made.output):
+            names[:] = ["raw" if name == "items" else name for name in names]
+    model.graph.node.append(backwards)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([3, 2, 1, 0]), "constant"))
+    onnx.save(model, tmp_path / "spoilt.onnx")
+    with pytest.raises(BundleError, match="differs from torch"):
+        check_parity(ranker, tmp_path / "spoilt.onnx")
+
+
+def test_a_graph_that_does_not_mask_is_not_let_through(ranker: FusedRanker, graph: Path, tmp_path: Path) -> None:
+    open_to_all = onnx.helper.make_node("Or", ["eligible", "constant"], ["mask"])
+    model = onnx.load(graph)
+    for made in model.graph.node:
+        made.input[:] = ["mask" if name == "eligible" else name for name in made.input]
+    model.graph.node.insert(0, open_to_all)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "constant"))
+    onnx.save(model, tmp_path / "spoilt.onnx")
+    with pytest.raises(BundleError, match="differs from torch"):
+        check_parity(ranker, tmp_path / "spoilt.onnx")
 
 
 @pytest.mark.parametrize("batch", [1, 3, 14])
