@@ -46,7 +46,8 @@ def item_content(dataset: Dataset, vocabulary: Vocabulary) -> sp.csr_matrix | No
 
 
 def words_and_pairs(text: str) -> set[str]:
-    """
+    """Words in lower case, and each with the next.
+
     >>> sorted(words_and_pairs("Red wine, dry"))
     ['dry', 'red', 'red wine', 'wine', 'wine dry']
     """
