@@ -16,6 +16,7 @@ from fusionrec.transforms import History
 
 MAX_REASONS: Final = 2
 POPULAR_SHARE: Final = 0.05  # "popular" is an item among this share of the catalogue
+MIN_SHARED: Final = 2  # facts that two items have in common to be called similar
 _ACTS: Final = {"purchase": "bought", "cart": "put in your cart", "click": "looked at", "view": "looked at",
                 "rating": "rated"}  # fmt: skip
 
@@ -55,9 +56,27 @@ class Reasons:
             return "Popular right now" if self._is_popular(item) else None
         if part == "ease":
             return self._goes_with_reason(item)
-        if part == "attention" and len(self.indices):
+        if part in ("attention", "transitions") and self.indices.any():
             return "Follows from what you did last"
+        if part == "content":
+            return self._similar_reason(item)
         return None
+
+    def _similar_reason(self, item: int) -> str | None:
+        """The newest item of the history that is with at least two of category, brand and attributes in common."""
+        for place in range(len(self.indices) - 1, -1, -1):
+            other, event_type = int(self.indices[place]), self.history.event_types[place]
+            if other and other != item and event_type in _ACTS and self._shared(item, other) >= MIN_SHARED:
+                name = self.bundle.catalogue.text("name", other) or self.history.item_ids[place]
+                if name != self.bundle.catalogue.text("name", item):
+                    return f"Similar to {name}, which you {_ACTS[event_type]}"
+        return None
+
+    def _shared(self, item: int, other: int) -> int:
+        """How many of category, brand and attributes two items have in common."""
+        table = self.bundle.catalogue
+        same = sum(table.text(column, item) == table.text(column, other) != "" for column in ("category", "brand"))
+        return same + len({*table.texts("attributes", item)} & {*table.texts("attributes", other)})
 
     def _is_popular(self, item: int) -> bool:
         if self._popular_from < 0:

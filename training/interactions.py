@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import scipy.sparse as sp
 
 from fusionrec.errors import DataError
 from fusionrec.feature_spec import EVENT_TYPES, HISTORY_LENGTH
@@ -46,6 +47,7 @@ class Interactions:
     offsets: int64 (U + 1,), user u owns offsets[u]:offsets[u + 1] of the other arrays
     items, events, sessions: int64 (N,); sessions number the sessions of a user from 0
     sent_at: int64 (N,), ms since 1970 UTC
+    content: float32 (n_items + 1, F), unit rows, what the catalogue says of the items; None: nothing
     """
 
     n_items: int
@@ -55,6 +57,7 @@ class Interactions:
     sent_at: IntArray
     sessions: IntArray
     has_times: bool = True
+    content: sp.csr_matrix | None = None
 
     @property
     def n_users(self) -> int:

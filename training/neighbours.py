@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 import torch
 
-from training.models.ease import Ease
+from training.interactions import Interactions
+from training.models.ease import Ease, seen_matrix
 
 Neighbours = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
 
@@ -22,9 +24,18 @@ def nearest_by_vectors(vectors: npt.NDArray[np.float32], n: int) -> Neighbours:
     return _stack(rows, len(vectors), n)
 
 
-def strongest_weights(ease: Ease, n: int) -> Neighbours:
-    """The items that an item argues for most in EASE: what is bought beside it. Shapes as above."""
+def strongest_weights(ease: Ease, n: int, data: Interactions | None = None) -> Neighbours:
+    """The items that an item argues for most in EASE: what is bought beside it. Shapes as above.
+
+    data: given, only pairs that a user had together are kept, since content in EASE's gram argues for others too
+    """
     columns, weights = ease.neighbours[ease.row_of], ease.weights[ease.row_of]
+    if data is not None:
+        seen = seen_matrix(data)
+        met = sp.csr_matrix(seen.T @ seen)
+        rows = np.repeat(np.arange(len(columns)), columns.shape[1])
+        together = np.asarray(met[rows, columns.numpy().ravel()]).reshape(columns.shape)
+        weights = weights * torch.from_numpy(together > 0)
     best = torch.topk(weights, min(n, weights.shape[1]), dim=1)
     items = torch.gather(columns, 1, best.indices).masked_fill(best.values <= 0, 0)
     return _pad(items, best.values.clamp(min=0.0), n)

@@ -16,7 +16,14 @@ from training.models.protocol import Run
 T = TypeVar("T")
 Report = Callable[[str, float], None]  # (what, share done)
 
-_CODE = ("interactions.py", "loop.py", "protocols.py", "models", "fusion")  # a change here makes old results stale
+_CODE = (
+    "content.py",
+    "interactions.py",
+    "loop.py",
+    "protocols.py",
+    "models",
+    "fusion",
+)  # a change here makes old results stale
 
 
 def code_hash() -> str:

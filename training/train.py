@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pandas as pd
 from fusionrec.bundle.catalogue import Column
 from fusionrec.errors import DataError
 from fusionrec.feature_spec import FEATURE_SERVICES, spec_hash
+from training.content import content_hash, item_content
 from training.data.dataset import Dataset
 from training.evaluate import Evaluation, Seen, evaluate
 from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bundle
@@ -53,7 +54,7 @@ class Prepared:
     @classmethod
     def read(cls, dataset: Dataset) -> Prepared:
         data, vocabulary, _ = read_interactions(dataset)
-        return cls(dataset, data, vocabulary)
+        return cls(dataset, replace(data, content=item_content(dataset, vocabulary)), vocabulary)
 
     @property
     def protocol(self) -> Protocol:
@@ -66,7 +67,8 @@ def judge(prepared: Prepared, stages: Stages, protocol: Protocol, seen: Seen | N
     cut = split(prepared.data, protocol, prepared.dataset.cutoffs)
     recipe = Recipe.for_split(cut)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
-    key = key_of(prepared.dataset.data_hash, prepared.dataset.cutoffs, protocol, recipe, code_hash(), seed)
+    hashes = (prepared.dataset.data_hash, content_hash(prepared.data.content), code_hash())
+    key = key_of(*hashes, prepared.dataset.cutoffs, protocol, recipe, seed)
     parts = _fit_parts(stages, recipe, cut.fit, cut.fit_now_ms, key)
     fusion = stages.once(
         f"fusion on validation, seen items {seen}",
@@ -108,13 +110,13 @@ def train(prepared: Prepared, stages: Stages, bundles: Path) -> tuple[Path, Judg
 def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation) -> BundleParts:
     """Everything of a bundle besides the graph."""
     dataset = prepared.dataset
-    attention = ranker.part(Attention)
+    attention, ease = ranker.part(Attention), ranker.part(Ease)
     return BundleParts(
         item_ids=prepared.vocabulary.item_ids,
         columns=item_columns(dataset, prepared.vocabulary),
         neighbours={
             "similar": nearest_by_vectors(attention.item_vectors(), N_NEIGHBOURS),
-            "complement": strongest_weights(ranker.part(Ease), N_NEIGHBOURS),
+            "complement": strongest_weights(ease, N_NEIGHBOURS, prepared.data if ease.config.content else None),
         },
         popularity=ranker.part(Popularity).popularity,
         dataset=dataset.name,

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fusionrec.bundle.catalogue import Catalogue, write_catalogue
 from fusionrec.bundle.loader import load_bundle
 from fusionrec.reasons import Reasons
 from fusionrec.scoring import Ranking
@@ -10,6 +13,7 @@ from fusionrec.transforms import History
 
 DAY_MS = 86_400_000
 PARTS = ("popularity", "ease", "attention")
+CONTENT = ("content", "transitions")
 
 
 @pytest.fixture(scope="module")
@@ -17,10 +21,10 @@ def bundle(toy_bundle):
     return load_bundle(toy_bundle)
 
 
-def reasons(bundle, item: int, added, *events: tuple[str, str]) -> tuple[str, ...]:
+def reasons(bundle, item: int, added, *events: tuple[str, str], parts=PARTS) -> tuple[str, ...]:
     ids, types = zip(*events, strict=True) if events else ((), ())
     history = History(ids, types, tuple(n * DAY_MS for n in range(len(ids))))
-    one = Ranking(np.array([item]), np.zeros(1, np.float32), np.array([added], np.float32), 0.0, PARTS)
+    one = Ranking(np.array([item]), np.zeros(1, np.float32), np.array([added], np.float32), 0.0, parts)
     return Reasons(bundle, history, bundle.catalogue.find(ids)).of(one, 0)
 
 
@@ -61,3 +65,32 @@ def test_the_weightiest_part_comes_first_and_arguments_against_are_silent(bundle
     assert reasons(bundle, item, [0, 1, -2], ("item-01", "purchase"))[0].startswith("Often bought with")
     assert reasons(bundle, item, [-1, -1, -1], ("item-01", "purchase")) == ()
     assert reasons(bundle, item, [0, 0, 1]) == ()  # nothing was done last
+
+
+@pytest.fixture(scope="module")
+def teas(bundle, tmp_path_factory):
+    """Items 1 and 2 share category and an attribute, 3 only the attribute; 4 is named like 2."""
+    folder = tmp_path_factory.mktemp("teas") / "catalogue"
+    others = [""] * 6
+    columns = {
+        "name": ["mint tea", "fig tea", "fig jam", "fig tea", *others],
+        "category": ["tea", "tea", "jam", "tea", *others],
+        "brand": others + [""] * 4,
+        "attributes": [["organic"], ["organic"], ["organic"], ["organic"], *([] for _ in others)],
+    }
+    write_catalogue(folder, [f"item-{n:02d}" for n in range(1, 11)], columns)
+    return replace(bundle, catalogue=Catalogue.load(folder))
+
+
+def test_similar_is_said_of_items_that_share_two_facts(teas) -> None:
+    bought = ("item-02", "purchase")
+    assert reasons(teas, 1, [1, 0], bought, parts=CONTENT) == ("Similar to fig tea, which you bought",)
+    assert reasons(teas, 3, [1, 0], bought, parts=CONTENT) == ()
+    assert reasons(teas, 4, [1, 0], bought, parts=CONTENT) == ()  # a variant of the same name
+    assert reasons(teas, 2, [1, 0], bought, parts=CONTENT) == ()  # the item itself
+    assert reasons(teas, 1, [1, 0], ("item-02", "removal"), parts=CONTENT) == ()
+
+
+def test_transitions_follow_from_the_history_or_say_nothing(teas) -> None:
+    assert reasons(teas, 3, [0, 1], ("item-01", "view"), parts=CONTENT) == ("Follows from what you did last",)
+    assert reasons(teas, 3, [0, 1], ("unknown", "view"), parts=CONTENT) == ()

@@ -13,13 +13,16 @@ from numpy.testing import assert_allclose
 from fusionrec.feature_spec import DAY_MS, EVENT_CODES
 from fusionrec.transforms import ModelInput
 from tests.suites.models import ModelSuite, TasteSuite, shop_inputs
+from training.content import rare_terms
 from training.interactions import Interactions
 from training.loop import LoopConfig, Task, train
 from training.models.attention import Attention, AttentionConfig
+from training.models.content import Content
 from training.models.ease import Ease, EaseConfig, dense_weights, seen_matrix
 from training.models.popularity import Popularity, PopularityConfig
 from training.models.protocol import Part, newest_occurrence
 from training.models.softmax import catalogue_logsumexp
+from training.models.transitions import Transitions, TransitionsConfig, follow
 from training.models.windows import Windows, WindowsConfig
 from training.shop import NOW_MS, Shop, two_taste_shop
 
@@ -39,7 +42,7 @@ class TestEase(TasteSuite):
             assert model.score(history([item], [1.0]))[0, item] == 0.0
 
     def test_the_older_of_two_histories_counts_less(self, model: Ease) -> None:
-        new, old = model.score(history([2], [0.0])), model.score(history([2], [model.config.half_life_days]))
+        new, old = model.score(history([2], [0.0])), model.score(history([2], [model.fading.half_life_days]))
         assert_allclose(old, new / 2, rtol=1e-5)
 
     def test_weights_follow_the_closed_form(self, shop: Shop, model: Ease) -> None:
@@ -64,6 +67,94 @@ class TestEase(TasteSuite):
         model = Ease(10, EaseConfig(l2=1.0, max_items=4)).fit(shop.interactions, NOW_MS)
         assert model.score(shop_inputs(shop)).shape == (14, 11)
         assert len(model.weights) == 5
+
+    def test_content_joins_an_item_that_nobody_had_with_its_likes(self, shop: Shop) -> None:
+        """Item 10 loses its interactions; with content it is argued for by item 9, which shares its words."""
+        data = forgotten(described(shop).interactions, item=10)
+        seen, content = seen_matrix(data)[:, 1:], data.content[1:]
+        gram = (seen.T @ seen + 5.0 * content @ content.T).toarray().astype(float) + np.eye(10)
+        precision = np.linalg.inv(gram)
+        expected = -precision / np.diag(precision)
+        np.fill_diagonal(expected, 0.0)
+        weights = dense_weights(seen, 1.0, content, 5.0)
+        assert_allclose(weights, expected, rtol=1e-3, atol=1e-5)
+        assert weights[8, 9] > 0.0
+        assert not dense_weights(seen, 1.0)[8, 9]
+
+
+class TestTransitions(TasteSuite):
+    @classmethod
+    def make(cls, n_items: int) -> Part:
+        return Transitions(n_items)
+
+    def test_what_follows_counts_more_than_what_came_before(self) -> None:
+        data = one_user(items=[1, 2, 3], ages=np.array([3, 2, 1]))
+        scores = Transitions(4).fit(data, NOW_MS).score(history([2], [0.0]))[0]
+        assert scores[3] > scores[1] > 0.0
+        assert scores[2] == scores[4] == 0.0
+
+    def test_weights_follow_the_formula(self) -> None:
+        """1 → 2 → 3: A[1,2] = A[2,3] = 1, A[1,3] = decay; a quarter backwards; then row^-.5, column^-.25."""
+        data = one_user(items=[1, 2, 3], ages=np.array([3, 2, 1]))
+        config = TransitionsConfig(decay=0.5, backwards=0.25)
+        scores = Transitions(4, config).fit(data, NOW_MS).score(history([1], [0.0]))[0]
+        assert_allclose(scores[2], 1.0 * 1.5**-0.5 * 1.25**-0.25, rtol=1e-5)
+        assert_allclose(scores[3], 0.5 * 1.5**-0.5 * 1.5**-0.25, rtol=1e-5)
+
+    def test_users_are_not_chained(self) -> None:
+        data = two_taste_shop().interactions
+        weights = follow(data, TransitionsConfig())
+        assert not weights[1:6, 6:].nnz
+        assert not weights[6:, 1:6].nnz
+
+    def test_an_item_that_nobody_had_borrows_from_its_likes(self, shop: Shop) -> None:
+        data = forgotten(described(shop).interactions, item=10)
+        plain, smooth = (Transitions(10, TransitionsConfig(n_alike=n)).fit(data, NOW_MS) for n in (0, 3))
+        asked = history([8], [1.0])
+        assert plain.score(asked)[0, 10] == 0.0
+        assert smooth.score(asked)[0, 10] > 0.0
+        assert smooth.score(history([10], [1.0]))[0, 6:10].all()
+
+
+class TestContent(TasteSuite):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shop(cls) -> Shop:
+        return described(two_taste_shop())
+
+    @classmethod
+    def make(cls, n_items: int) -> Part:
+        return Content(n_items)
+
+    def test_it_places_an_item_that_nobody_had(self, shop: Shop) -> None:
+        data = forgotten(shop.interactions, item=10)
+        scores = Content(10).fit(data, NOW_MS).score(history([7], [0.0]))[0]
+        assert scores[10] > 0.0
+        assert not scores[1:6].any()
+
+    def test_without_words_it_says_nothing(self) -> None:
+        data = two_taste_shop().interactions
+        assert not Content(10).fit(data, NOW_MS).score(history([7], [0.0])).any()
+
+
+def described(shop: Shop) -> Shop:
+    """The shop with words: items of one taste share one, and every item has one of its own that nobody else has."""
+    documents = [set(), *({"sweet" if item <= 5 else "salty", f"name {item}"} for item in range(1, 11))]
+    return shop._replace(interactions=replace(shop.interactions, content=rare_terms(documents, max_share=0.6)))
+
+
+def forgotten(data: Interactions, item: int) -> Interactions:
+    """The same histories without one item."""
+    keep = data.items != item
+    kept_before = np.concatenate([[0], np.cumsum(keep)])
+    return replace(
+        data,
+        offsets=kept_before[data.offsets],
+        items=data.items[keep],
+        events=data.events[keep],
+        sent_at=data.sent_at[keep],
+        sessions=data.sessions[keep],
+    )
 
 
 class TestAttention(TasteSuite):

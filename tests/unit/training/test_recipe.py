@@ -1,0 +1,63 @@
+"""The recipe follows from properties of the data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.content import rare_terms
+from training.interactions import Interactions
+from training.protocols import leave_one_out, temporal
+from training.recipe import Recipe
+from training.shop import NOW_MS, two_taste_shop
+
+
+@pytest.fixture(scope="module")
+def rare() -> Interactions:
+    """14 users and 10 items with words: four interactions a user, so fewer than six an item."""
+    words = rare_terms([set(), *({"sweet" if item <= 5 else "salty"} for item in range(1, 11))], max_share=0.6)
+    return replace(two_taste_shop().interactions, content=words)
+
+
+@pytest.fixture(scope="module")
+def frequent(rare: Interactions) -> Interactions:
+    """The same histories ten times over."""
+    return replace(
+        rare,
+        offsets=rare.offsets * 10,
+        items=np.repeat(rare.items, 10),
+        events=np.repeat(rare.events, 10),
+        sent_at=np.repeat(rare.sent_at, 10),
+        sessions=np.repeat(rare.sessions, 10),
+    )
+
+
+def names(data: Interactions) -> list[str]:
+    return [part.name for part in Recipe.for_split(leave_one_out(data)).parts(data.n_items)]
+
+
+def test_rare_items_get_transitions_and_content(rare: Interactions) -> None:
+    assert names(rare) == ["popularity", "ease", "transitions", "content", "attention"]
+    recipe = Recipe.for_split(leave_one_out(rare))
+    assert recipe.ease.content > 0
+    assert recipe.transitions is not None
+    assert recipe.transitions.n_alike > 0
+
+
+def test_without_words_content_stays_off(rare: Interactions) -> None:
+    mute = replace(rare, content=None)
+    assert names(mute) == ["popularity", "ease", "transitions", "attention"]
+    assert Recipe.for_split(leave_one_out(mute)).ease.content == 0
+
+
+def test_frequent_items_speak_for_themselves(frequent: Interactions) -> None:
+    assert names(frequent) == ["popularity", "ease", "attention"]
+    assert Recipe.for_split(leave_one_out(frequent)).ease.content == 0
+
+
+def test_one_next_item_depends_on_the_last_ones_a_window_on_many(rare: Interactions) -> None:
+    window = temporal(rare, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
+    one, many = Recipe.for_split(leave_one_out(rare)), Recipe.for_split(window)
+    assert one.ease.fading.half_life_steps < 5 < many.ease.fading.half_life_steps

@@ -1,0 +1,110 @@
+"""Item-to-item models: one sparse row of weights an item, summed over a weighted history. One piece for all of them.
+
+    score(j) = Σ_h weight(event of h) · 2^(-age(h) / half-life in days - place(h) / half-life in steps) · W[h, j]
+
+over the distinct items h of the history, each at its newest occurrence, with W cut to the strongest weights of a row,
+so that a request costs L x N additions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from training.models.protocol import Part, newest_occurrence
+
+_BLOCK = 1024  # rows that are dense at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Fading:
+    """How much an event of the history counts."""
+
+    half_life_days: float = 60.0  # an event of this age weighs half
+    half_life_steps: float = 100.0  # and so does one this far back
+    event_weights: tuple[float, ...] = (0.0, 0.3, 0.5, 0.8, 1.0, 1.0, 0.0)  # by event code; padding and removal count 0
+
+
+class SparseRows(Part):
+    """Buffers: row_of int64 (n_items + 1,) → row of `neighbours` int32 and `weights` float32 (n_rows + 1, N)."""
+
+    row_of: Tensor
+    neighbours: Tensor
+    weights: Tensor
+    event_weights: Tensor
+
+    def __init__(self, n_items: int, fading: Fading) -> None:
+        super().__init__()
+        self.n_items = n_items
+        self.fading = fading
+        self.register_buffer("row_of", torch.zeros(n_items + 1, dtype=torch.int64))
+        self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int32))
+        self.register_buffer("weights", torch.zeros(1, 1))
+        self.register_buffer("event_weights", torch.tensor(fading.event_weights))
+
+    def keep(self, head: npt.NDArray[np.int64], neighbours: Tensor, weights: Tensor) -> None:
+        """Store rows. head: int64 (H,), their items; neighbours, weights: (H, N), item 0 with weight 0 = none."""
+        self.row_of = torch.zeros(self.n_items + 1, dtype=torch.int64)
+        self.row_of[torch.from_numpy(head)] = torch.arange(1, len(head) + 1)
+        self.neighbours = torch.nn.functional.pad(neighbours.int(), (0, 0, 1, 0))
+        self.weights = torch.nn.functional.pad(weights.float(), (0, 0, 1, 0))
+
+    def keep_matrix(self, matrix: sp.csr_matrix, n_neighbours: int) -> None:
+        """Store the largest positive weights of each row of (n_items + 1, n_items + 1), row = item of the history."""
+        head = np.flatnonzero(np.diff(matrix.indptr))
+        head = head[head > 0]
+        n_neighbours = max(1, min(n_neighbours, matrix.shape[1] - 1))
+        kept = [strongest(rows, n_neighbours) for rows in dense_blocks(matrix[head])]
+        empty = torch.zeros(0, n_neighbours)
+        weights = torch.cat([empty, *(values for values, _ in kept)])
+        neighbours = torch.cat([empty.long(), *(columns for _, columns in kept)])
+        self.keep(head, neighbours, weights)
+
+    def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
+        steps_back = torch.arange(history_items.shape[1] - 1, -1, -1, device=history_items.device)
+        age = history_age_days / self.fading.half_life_days + steps_back / self.fading.half_life_steps
+        present = newest_occurrence(history_items) * self.event_weights[history_events] * torch.exp2(-age)  # (B, L)
+        rows = self.row_of[history_items]
+        values = self.weights[rows] * present[:, :, None]  # (B, L, N)
+        columns = self.neighbours[rows].long()
+        scores = torch.zeros(history_items.shape[0], self.n_items + 1, device=history_items.device)
+        return scores.scatter_add(1, columns.flatten(1), values.flatten(1))
+
+
+def strongest(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The n largest positive weights of each row, (R, n), and their columns; 0 at column 0 where there are fewer."""
+    best = torch.topk(rows, n, dim=1)
+    positive = best.values > 0
+    return best.values * positive, best.indices * positive
+
+
+def dense_blocks(matrix: sp.csr_matrix) -> Iterator[Tensor]:
+    """Some rows at a time, float32 (at most 1024, columns)."""
+    for first in range(0, matrix.shape[0], _BLOCK):
+        yield torch.from_numpy(matrix[first : first + _BLOCK].toarray().astype(np.float32, copy=False))
+
+
+def alike(content: sp.csr_matrix, n: int, power: float = 1.0) -> sp.csr_matrix:
+    """The n most alike other items of each item: cosine^power, float32 (n_items + 1, n_items + 1), zero diagonal."""
+    other = content.T.tocsr()
+    n = max(1, min(n, content.shape[0] - 1))
+    values, columns = [], []
+    for first in range(0, content.shape[0], _BLOCK):
+        cosine = torch.from_numpy((content[first : first + _BLOCK] @ other).toarray())
+        own = torch.arange(len(cosine))
+        cosine[own, first + own] = 0.0
+        best = strongest(cosine, n)
+        values.append(best[0].pow(power))
+        columns.append(best[1])
+    starts = np.arange(content.shape[0] + 1) * n
+    shape = (content.shape[0], content.shape[0])
+    kept = sp.csr_matrix((torch.cat(values).numpy().ravel(), torch.cat(columns).numpy().ravel(), starts), shape=shape)
+    kept.sum_duplicates()
+    kept.eliminate_zeros()
+    return kept
