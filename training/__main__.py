@@ -1,5 +1,5 @@
 """`python -m training …` is `fusionrec …`."""
 
-from training.cli import main
+from training.cli import run
 
-main()
+run()

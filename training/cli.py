@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 bad input or usage, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Final
 
@@ -37,3 +38,20 @@ def main() -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; run the same command again to continue", style="yellow")
         sys.exit(130)
+
+
+def run() -> None:
+    """`main` for a process of its own, which then leaves at once.
+
+    At the interpreter's teardown DuckDB's binding would print a hundred lines about leaks of its own.
+    """
+    code: int | str | None = 0
+    try:
+        main()
+    except SystemExit as exited:
+        code = exited.code
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
