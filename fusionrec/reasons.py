@@ -16,6 +16,7 @@ from fusionrec.transforms import History
 
 MAX_REASONS: Final = 2
 POPULAR_SHARE: Final = 0.05  # "popular" is an item among this share of the catalogue
+LOOK_BACK: Final = 20  # events that are searched for a similar item
 MIN_SHARED: Final = 2  # facts that two items have in common to be called similar
 _ACTS: Final = {"purchase": "bought", "cart": "put in your cart", "click": "looked at", "view": "looked at",
                 "rating": "rated"}  # fmt: skip
@@ -63,8 +64,8 @@ class Reasons:
         return None
 
     def _similar_reason(self, item: int) -> str | None:
-        """The newest item of the history that is with at least two of category, brand and attributes in common."""
-        for place in range(len(self.indices) - 1, -1, -1):
+        """The newest of the last items that has at least two of category, brand and attributes in common."""
+        for place in range(len(self.indices) - 1, max(-1, len(self.indices) - 1 - LOOK_BACK), -1):
             other, event_type = int(self.indices[place]), self.history.event_types[place]
             if other and other != item and event_type in _ACTS and self._shared(item, other) >= MIN_SHARED:
                 name = self.bundle.catalogue.text("name", other) or self.history.item_ids[place]
