@@ -18,6 +18,7 @@ from fusionrec.contracts.problems import MEDIA_TYPE, FieldProblem, Problem, fiel
 from fusionrec.errors import BadInputError, BundleError, StoreUnavailableError, UnknownItemError, UnknownUserError
 from fusionrec.observability import logger, metrics, tracer
 
+JSON: Final = "application/json"
 MAX_BODY_BYTES: Final = 1_000_000
 RETRY_AFTER_S: Final = 5
 IN_LAMBDA: Final = (
@@ -65,6 +66,7 @@ def handler(app: APIGatewayRestResolver) -> Handler:
     def entry(event: Event, context: Any) -> Event:
         metrics.add_metric("Requests", MetricUnit.Count, 1)
         try:
+            _refuse_other_media_types(event)
             return dict(app.resolve(_with_text_body(event), context))
         except _Refused as refused:
             return refused.answer
@@ -95,6 +97,14 @@ class _Refused(Exception):  # noqa: N818 - an answer, not an error
             "body": body.model_dump_json(by_alias=True),
             "isBase64Encoded": False,
         }
+
+
+def _refuse_other_media_types(event: Event) -> None:
+    """A body must not say that it is something else: the resolver would read JSON as a form. Raises _Refused."""
+    given = next((text for name, text in (event.get("headers") or {}).items() if name.lower() == "content-type"), "")
+    if event.get("body") and given.strip() and given.partition(";")[0].strip().lower() != JSON:
+        detail = f"send the body as {JSON}, not as {given[:100]}"
+        raise _Refused(415, "unsupported-media-type", detail, event)
 
 
 def _with_text_body(event: Event) -> Event:

@@ -106,9 +106,18 @@ def test_a_body_that_is_no_object_is_refused(world, body) -> None:
     problem(ask(json.dumps(body)), 422, "invalid")
 
 
-def test_other_media_types_are_refused(world) -> None:
-    answer = call(recommend, "POST", "/v1/recommendations", "<a/>", {"content-type": "text/xml"})
-    problem(answer, 415, "unsupported-media-type")
+@pytest.mark.parametrize(
+    "given", ["text/xml", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp"]
+)
+@pytest.mark.parametrize("name", ["content-type", "Content-Type"])
+def test_other_media_types_are_refused(world, name, given) -> None:
+    answer = call(recommend, "POST", "/v1/recommendations", "{}", {name: given})
+    assert given in problem(answer, 415, "unsupported-media-type")["detail"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-type": ""}, {"Content-Type": "application/json; charset=utf-8"}])
+def test_json_may_come_without_a_media_type(world, headers) -> None:
+    assert call(recommend, "POST", "/v1/recommendations", "{}", headers).status == 200
 
 
 def test_a_large_body_is_refused_before_it_is_parsed(world) -> None:
