@@ -100,9 +100,8 @@ def naive_case(folder: Path, users: Sequence[str], n_requests: int) -> dict[str,
             "history_age_days": np.linspace(200, 1, len(history), dtype=np.float32)[None, :],
         }
         scores = [session.run(["scores"], feed)[0][0] for session in sessions]
-        return naive_answer(
-            candidates, naive_fusion([[row[number[item]] for item in candidates] for row in scores]), items
-        )
+        chosen = [[float(row[number[item]]) for item in candidates] for row in scores]
+        return naive_answer(candidates, naive_fusion(chosen), items)
 
     return {**latencies(measure(ask, n_requests)), "memory_mb": memory_mb()}
 

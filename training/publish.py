@@ -52,17 +52,17 @@ def check(bundles: Path, version: str) -> Manifest:
 
 
 def gate(manifest: Manifest) -> None:
-    """Raises GateError unless the fusion's NDCG@10 on the test window is better than popularity's."""
+    """Raises GateError unless the fusion's NDCG@10 on the test window beats that of the most popular items."""
     try:
-        fusion, popularity = (manifest.metrics[name][GATE_METRIC] for name in (FUSION, BASELINE))
+        fusion, baseline = (manifest.metrics[name][GATE_METRIC] for name in (FUSION, BASELINE))
     except KeyError as error:
         raise GateError(
             f"bundle {manifest.model_version} was not evaluated (no {error} in its metrics); train it again"
         ) from None
-    if not fusion > popularity:
+    if not fusion > baseline:
         raise GateError(
             f"bundle {manifest.model_version}: the fusion's {GATE_METRIC} {fusion:.4f} is not better than "
-            f"popularity's {popularity:.4f}; it is not promoted"
+            f"{baseline:.4f} of the most popular items; it is not promoted: train on more data"
         )
 
 

@@ -23,7 +23,7 @@ def list_models(data: Data = "") -> None:
     from training.evaluate import BASELINE, FUSION  # noqa: PLC0415  the command line starts without torch
     from training.publish import published  # noqa: PLC0415
 
-    table = Table("version", "", "data up to", "items", "fusion", "popularity", caption="ndcg@10 on the test window")
+    table = Table("version", "", "data up to", "items", "fusion", "most popular", caption="ndcg@10 on the test window")
     table.columns[0].no_wrap = True
     for bundle in published(_bundles(data)):
         manifest = bundle.manifest
@@ -45,7 +45,7 @@ def verify(version: Version = "", data: Data = "") -> None:
 
 @app.command()
 def promote(version: Version = "", data: Data = "") -> None:
-    """Serve this bundle. Refused (exit code 1) unless its fusion beat popularity on the test window."""
+    """Serve this bundle. Refused (exit code 1) unless its fusion beat the most popular items on the test window."""
     from training import publish  # noqa: PLC0415
 
     bundles, version = _bundles(data), version or _newest(data)

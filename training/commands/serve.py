@@ -33,7 +33,10 @@ def serve(
     """The HTTP API on a local port, by the same handlers as in the cloud."""
     folder = Settings.from_env().home / folder_name(dataset)
     if not (folder / "bundles" / "current").is_file():
-        raise DataError(f"no trained model there; run `fusionrec train --data {dataset}` first", pointer=str(folder))
+        trained = any(folder.glob("bundles/*/manifest.json"))
+        remedy = "a model is trained but none was promoted; `fusionrec models promote --data {}` says why"
+        remedy = remedy if trained else "no trained model there; run `fusionrec train --data {}` first"
+        raise DataError(remedy.format(dataset), pointer=str(folder))
     command = [sys.executable, "-m", "functions.local_server", "--port", str(port)]
     command += ["--user", user or typical_user(folder)]
     command += ["--open"] if open_access else []

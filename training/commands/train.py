@@ -23,7 +23,7 @@ PROTOCOLS = ("temporal", "leave-one-out")
 
 def train(
     data: Data = "",
-    promote: Annotated[bool, typer.Option(help="serve the bundle if it beats popularity")] = True,
+    promote: Annotated[bool, typer.Option(help="serve the bundle if it beats the most popular items")] = True,
 ) -> None:
     """Fit the parts, fuse them, judge them on the test window, and write a bundle of everything.
 

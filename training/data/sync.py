@@ -137,8 +137,9 @@ def is_done(progress: Progress, dataset: Dataset) -> bool:
 
 
 def has_store(progress: Progress, dataset: Dataset) -> bool:
-    """The local files are there; what the cloud holds is the stack's business."""
-    return progress.cloud or all((dataset.folder / "feast" / name).is_file() for name in ("registry.db", "online.db"))
+    """The local files are there and not empty, as SQLite leaves one that was deleted; the cloud's are the stack's."""
+    files = [dataset.folder / "feast" / name for name in ("registry.db", "online.db")]
+    return progress.cloud or all(path.is_file() and path.stat().st_size for path in files)
 
 
 def is_current(progress: Progress, dataset: Dataset, view: FeatureView) -> bool:

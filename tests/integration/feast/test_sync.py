@@ -122,3 +122,11 @@ def test_the_command(fresh: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: py
         assert not exit_.value.code
         assert said in " ".join(capsys.readouterr().out.split())
     assert online(feast_store.open_store(fresh), USER_PROFILE, "u1")["n_events"] > 0
+
+
+def test_an_emptied_online_store_is_filled_again(synced: Dataset) -> None:
+    (synced.folder / "feast" / "online.db").write_bytes(b"")  # what SQLite leaves when a deleted one is opened
+    progress = sync.Progress.load(synced)
+    assert not sync.is_done(progress, synced)
+    run(synced)
+    assert online(feast_store.open_store(synced), ITEM_STATS, "i4")["n_events"] is not None
