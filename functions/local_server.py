@@ -16,11 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from functions.local_setup import configure
-from fusionrec.errors import BundleError, FusionrecError
+from fusionrec.errors import BundleError, BundleMissingError, FusionrecError
 
 Event = dict[str, Any]
 Handler = Callable[[Event, Any], Event]
@@ -161,13 +162,22 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def serve(port: int, *, open_access: bool) -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """One thread a connection."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up before its answer is no error of this side; anything else is printed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def serve(port: int, *, open_access: bool) -> Server:
     """A server that is bound but not yet running; port 0 picks a free one. Only this machine can reach it."""
     gateway = Gateway(open_access=open_access)
     handler = type("BoundRequestHandler", (RequestHandler,), {"gateway": gateway})
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-    server.daemon_threads = True
-    return server
+    return Server(("127.0.0.1", port), handler)
 
 
 def warm_up() -> None:
@@ -175,6 +185,19 @@ def warm_up() -> None:
     from functions import wiring
 
     wiring.profiles().users.read("warm-up", wiring.clock().deadline(60_000))
+
+
+def check_model() -> None:
+    """Load the model, so that a damaged one is told now. Raises BundleError; none promoted yet is no error."""
+    from functions import wiring
+
+    settings = wiring.settings()
+    pointer = Path(settings.bundle_uri or settings.dataset_dir / "bundles") / "current"
+    try:
+        wiring.models().current()
+    except BundleMissingError:
+        if pointer.exists():  # it names what is not there
+            raise
 
 
 def examples(port: int, user_id: str) -> str:
@@ -210,6 +233,7 @@ def main() -> None:
     try:
         configure()
         server = serve(given.port, open_access=given.open)
+        check_model()
         warm_up()
     except FusionrecError as error:
         sys.exit(f"error: {error}")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from functions.local_server import RequestHandler, Server
 from tests.integration.serving.conftest import DATASET, Api, StartServer
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
@@ -167,3 +174,61 @@ def test_without_a_bundle_the_answer_is_503(workspace: Path, tmp_path: Path, sta
     assert str(tmp_path) not in answer.text
     assert api.ask("GET", "/health/ready").status == 503
     assert api.ask("GET", "/health/live").status == 200
+
+
+def flip_a_byte(bundles: Path) -> None:
+    path = max((path for path in (bundles / "toy").rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def edit_the_manifest(bundles: Path) -> None:
+    (bundles / "toy" / "manifest.json").write_text("{}")
+
+
+def point_nowhere(bundles: Path) -> None:
+    (bundles / "current").write_text("gone\n")
+
+
+def point_outside(bundles: Path) -> None:
+    (bundles / "current").write_text("../toy\n")
+
+
+@pytest.mark.parametrize("spoil", [flip_a_byte, edit_the_manifest, point_nowhere, point_outside])
+def test_a_damaged_model_ends_the_start_with_one_line(workspace: Path, tmp_path: Path, spoil: Any) -> None:
+    shutil.copytree(workspace / DATASET / "bundles", tmp_path / DATASET / "bundles")
+    spoil(tmp_path / DATASET / "bundles")
+    env = {**os.environ, "FUSIONREC_HOME": str(tmp_path), "FUSIONREC_DATASET": DATASET, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "functions.local_server", "--port", "0", "--open"]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("error: ")
+    assert ended.stderr.count("\n") == 1, ended.stderr
+
+
+def test_a_client_that_hangs_up_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    class Slow:
+        def call(self, *_: Any) -> Any:
+            asked.set()
+            hung_up.wait(10)
+            return {"statusCode": 200, "multiValueHeaders": {}, "body": "x" * 5_000_000}
+
+    class Watched(Server):
+        def shutdown_request(self, request: Any) -> None:
+            super().shutdown_request(request)
+            done.set()
+
+    asked, hung_up, done = threading.Event(), threading.Event(), threading.Event()
+    with Watched(("127.0.0.1", 0), type("Handler", (RequestHandler,), {"gateway": Slow()})) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        client = socket.create_connection(server.server_address[:2])
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert asked.wait(10)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, at once
+        client.close()
+        hung_up.set()
+        assert done.wait(10)
+        server.shutdown()
+    assert "Traceback" not in capfd.readouterr().err
