@@ -15,6 +15,8 @@ from rich.console import Console
 from fusionrec.errors import BadInputError, FusionrecError
 from training.commands import data, features, models, serve, train
 
+INTERRUPTED: Final = 130
+
 app: Final = typer.Typer(
     help="Recommendations for online shops: prepare data, train, evaluate, serve.", no_args_is_help=True
 )
@@ -35,9 +37,11 @@ def main() -> None:
         where = f"{error.pointer}: " if isinstance(error, BadInputError) and error.pointer else ""
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {where}{error}", style="red", markup=False)
         sys.exit(2 if isinstance(error, BadInputError) else 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # Typer turns Ctrl-C into this code
+            raise
         Console(stderr=True).print("interrupted; run the same command again to continue", style="yellow")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def run() -> None:
