@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import ibis
 
+from fusionrec.errors import DataError
 from training.data.rules import (
     BOT_MIN_EVENTS,
     ROBUST_SIGMAS,
@@ -107,6 +108,8 @@ def clean(con: Any, raw: Raw, options: CleaningOptions, now: datetime, step: Cal
     if raw.has_times:
         step("duplicates")
         cleaner.apply(duplicate_rules())
+    if cleaner.events.count().execute() == 0:
+        raise DataError(f"no valid event is left: {rejections(cleaner.quarantined)}")
     cutoffs = choose_cutoffs(cleaner.events, raw.has_times, options.splits)
     step("outliers")
     quantity = (
@@ -128,6 +131,18 @@ def clean(con: Any, raw: Raw, options: CleaningOptions, now: datetime, step: Cal
         by_user = cleaner.before(cutoffs[1]).group_by("user_id").agg(user_events=lambda t: t.count())
         cleaner.apply([rare_user_rule(options.min_user_events)], joined(cleaner.events, by_user, "user_id"))
     return Cleaned(cleaner.events, cleaner.quarantined, cutoffs, cleaner.counts)
+
+
+def rejections(quarantine: Any) -> str:
+    """How many lines each rule rejected, most first, and the first line of that rule. Needs at least one line."""
+    counts = quarantine.rule.value_counts(name="n").to_pyarrow().to_pylist()
+    most_first = sorted(counts, key=lambda row: (-row["n"], row["rule"]))
+    told = ", ".join(f"{row['rule']} rejected {row['n']}" for row in most_first)
+    commonest = quarantine.filter(quarantine.rule == most_first[0]["rule"])
+    first = commonest.order_by("file", "line").limit(1).to_pyarrow().to_pylist()[0]
+    value = f" {first['value'][:80]!r}" if first["value"] else ""
+    where = f"{first['file']}:{first['line']}: {first['field']}{value}".rstrip(" :")
+    return f"{told}; the first: {where} ({first['reason']})"
 
 
 def robust_limit(values: Any) -> float:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from training.data import report as reporting
-from training.data.cleaning import Cleaned, CleaningOptions, clean
+from training.data.cleaning import Cleaned, CleaningOptions, clean, rejections
 from training.data.dataset import FILE_NAME, ITEMS_SCHEMA, SCHEMA_VERSION, USERS_SCHEMA, Cutoffs
 from training.data.graph import edges
 from training.data.sessions import sessionise
@@ -43,12 +43,15 @@ def write(con: Any, job: Job, step: Callable[[str], None]) -> None:
     raw, chosen = job.raw, job.wanted["options"]
     before = reporting.size_of(raw.events)
     if before["n_events"] == 0:
-        raise DataError("holds no events", pointer=job.wanted["inputs"][0]["file"])
+        flawed = raw.rejected is not None and raw.rejected.count().execute() > 0
+        told = f": {rejections(raw.rejected)}" if flawed else ""
+        raise DataError(f"holds no events{told}", pointer=job.wanted["inputs"][0]["file"])
     splits = SplitOptions(chosen["test_days"], chosen["validation_days"])
     cleaning = CleaningOptions(chosen["min_item_users"], chosen["min_user_events"], splits)
     cleaned = clean(con, raw, cleaning, datetime.now(UTC).replace(tzinfo=None), step)
     if cleaned.events.count().execute() == 0:
-        raise DataError("every event was rejected; lower --min-item-users or --min-user-events, or look at the rules")
+        told = rejections(cleaned.quarantine)
+        raise DataError(f"every event was rejected: {told}; lower --min-item-users or --min-user-events")
     step("sessions")
     events = con.create_table("prepared", sessionise(cleaned.events, raw.has_times), temp=True)
     cutoffs = Cutoffs(*(moment.replace(tzinfo=UTC) for moment in cleaned.cutoffs))

@@ -138,6 +138,44 @@ def test_usage_errors_name_the_option(run: Any, words: list[str], message: str) 
     assert message in " ".join(said.split())
 
 
+def test_when_nothing_is_left_the_rules_and_the_first_line_are_told(shop: Shop, run: Any) -> None:
+    line = "u1,i1,gaze,2026-03-05T10:00:00Z,,,,"
+    events = shop.events("u1,,view,2026-03-05T10:00:00Z,,,,", line, line, base=False)
+    code, said = run("data", "prepare", "--source", "csv", "--events", str(events))
+    assert code == 2
+    assert "no valid event is left: unknown-event-type rejected 2, missing-item rejected 1; the first: " in said
+    assert "events.csv:3: eventType 'gaze' (not one of view, " in said
+
+
+def test_when_no_line_can_be_read_the_first_is_told(shop: Shop, run: Any) -> None:
+    events = shop.write("events.csv", "userId,itemId,eventType,sentAt\nu1,i1,view,2026-03-05T10:00:00Z,more,more\n")
+    code, said = run("data", "prepare", "--source", "csv", "--events", str(events))
+    assert code == 2
+    assert "events.csv: holds no events: malformed-line rejected 1; the first: events.csv:2" in said
+
+
+def test_when_everyone_is_rare_the_rule_is_told(shop: Shop, run: Any) -> None:
+    words = ["--events", str(shop.events()), "--min-user-events", "1000"]
+    code, said = run("data", "prepare", "--source", "csv", *words)
+    assert code == 2
+    assert "every event was rejected: rare-user rejected 60; the first: events.csv:2: userId 'u0' (fewer than" in said
+
+
+def test_an_interrupt_says_that_the_command_continues(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.data.sources.registry.source_named", interrupted)
+    code, said = run("data", "prepare", "--source", "csv")
+    assert code == 130
+    assert said.strip() == "interrupted; run the same command again to continue"
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["no-such-command"], 2), (["data", "prepare"], 2)])
+def test_exit_codes_of_help_and_wrong_usage(run: Any, words: list[str], code: int) -> None:
+    assert run(*words)[0] == code
+
+
 def test_items_and_users_files_are_checked_too(shop: Shop, run: Any) -> None:
     events, items = shop.events(), shop.write("items.csv", "id,name\ni1,Tea\n")
     code, said = run("data", "prepare", "--source", "csv", "--events", str(events), "--items", str(items))
