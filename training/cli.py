@@ -37,8 +37,10 @@ def main() -> None:
         where = f"{error.pointer}: " if isinstance(error, BadInputError) and error.pointer else ""
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {where}{error}", style="red", markup=False)
         sys.exit(2 if isinstance(error, BadInputError) else 1)
-    except (KeyboardInterrupt, SystemExit) as ended:
+    except (KeyboardInterrupt, SystemExit, RuntimeError) as ended:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # Typer turns Ctrl-C into this code
+            raise
+        if isinstance(ended, RuntimeError) and str(ended) != "Query interrupted":  # and DuckDB into this error
             raise
         Console(stderr=True).print("interrupted; run the same command again to continue", style="yellow")
         sys.exit(INTERRUPTED)

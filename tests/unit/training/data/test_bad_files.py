@@ -161,9 +161,12 @@ def test_when_everyone_is_rare_the_rule_is_told(shop: Shop, run: Any) -> None:
     assert "every event was rejected: rare-user rejected 60; the first: events.csv:2: userId 'u0' (fewer than" in said
 
 
-def test_an_interrupt_says_that_the_command_continues(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
+def test_an_interrupt_says_that_the_command_continues(
+    run: Any, monkeypatch: pytest.MonkeyPatch, interrupt: BaseException
+) -> None:
     def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
+        raise interrupt
 
     monkeypatch.setattr("training.data.sources.registry.source_named", interrupted)
     code, said = run("data", "prepare", "--source", "csv")
