@@ -186,7 +186,7 @@ def test_managed_policies_are_only_those_that_aws_requires() -> None:
 def test_every_call_that_the_adapters_make_is_granted_and_nothing_else() -> None:
     calls = set()
     for path in (ROOT / "fusionrec" / "adapters").glob("*.py"):
-        calls |= set(re.findall(r"_client\.(\w+)\b", path.read_text()))
+        calls |= set(re.findall(r"client\.(\w+)\b", path.read_text()))
     actions = {"".join(word.capitalize() for word in call.split("_")) for call in calls}
     actions = {"SendMessage" if action == "SendMessageBatch" else action for action in actions}  # one permission
     granted = {action.split(":")[1] for function in FUNCTIONS.values() for action in grants(function)}
