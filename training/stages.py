@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 import training
-from training.models.protocol import Run
+from training.models.protocol import QUIET, Run
 
 T = TypeVar("T")
 Report = Callable[[str, float], None]  # (what, share done)
@@ -42,10 +43,10 @@ def key_of(*facts: Any) -> str:
 
 
 class Stages:
-    """Runs each piece of work once. `report` hears what is being done."""
+    """Runs each piece of work once. `report` hears what is being done, `run` has the device and records curves."""
 
-    def __init__(self, folder: Path, report: Report) -> None:
-        self.folder, self.report = folder, report
+    def __init__(self, folder: Path, report: Report, run: Run = QUIET) -> None:
+        self.folder, self.report, self.run = folder, report, run
 
     def once(self, name: str, key: str, work: Callable[[Run], T]) -> T:
         """The kept result of this name and key, or a new one, kept by rename when it is whole."""
@@ -57,7 +58,14 @@ class Stages:
         self.report(name, 0.0)
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = path.with_suffix(".checkpoint")
-        result = work(Run(progress=lambda share: self.report(name, min(share, 0.99)), checkpoint=checkpoint))
+        result = work(
+            replace(
+                self.run,
+                progress=lambda share: self.report(name, min(share, 0.99)),
+                checkpoint=checkpoint,
+                record=lambda curve, value, step: self.run.record(f"{name}/{curve}", value, step),
+            )
+        )
         scratch = path.with_suffix(f".{os.getpid()}.part")
         torch.save(result, scratch)
         scratch.replace(path)

@@ -27,7 +27,7 @@ from training.models.ease import frequent_items, seen_matrix
 from training.models.factors import start_from_factors
 from training.models.protocol import QUIET, Part, Run
 from training.models.softmax import catalogue_logsumexp
-from training.models.windows import WindowBatch, Windows, WindowsConfig
+from training.models.windows import WindowBatch, Windows, WindowsConfig, share
 
 N_GAPS: Final = 20  # log2 buckets of minutes: up to a year
 
@@ -92,8 +92,8 @@ class Attention(Part):
             self.bias.copy_(torch.from_numpy(np.log(counts / counts.sum())).float())
             start_from_factors(self.item.weight[1:], seen[:, head])
         windows = Windows(data, self.row_of.numpy(), self.config.max_length, self.config.windows)
-        task = Task(windows.batches, windows.n_batches, self.loss)
-        train(self, task, self.config.loop, run.checkpoint, run.progress)
+        task = Task(windows.batches, windows.n_batches, self.loss, share=share)
+        train(self, task, self.config.loop, run)
         return self
 
     def item_vectors(self) -> npt.NDArray[np.float32]:

@@ -18,21 +18,32 @@ import torch
 from torch import Tensor, nn
 
 from fusionrec.transforms import ModelInput
+from training.devices import CPU, Device
 from training.interactions import Interactions
 
 Progress = Callable[[float], None]  # told the share that is done, 0 to 1
+
+
+Record = Callable[[str, float, int], None]  # told a curve's name, a value, and at which step or epoch
 
 
 def silent(_: float) -> None:
     """A progress that nobody watches."""
 
 
+def unrecorded(_name: str, _value: float, _step: int) -> None:
+    """Curves that nobody keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How a fit is run; nothing here changes what is learnt."""
+    """How a fit is run; nothing here changes what is learnt (on another device: but for rounding)."""
 
     progress: Progress = silent
     checkpoint: Path | None = None  # where a long fit keeps its place, to continue after an interruption
+    record: Record = unrecorded
+    after_epoch: Progress = silent  # told the share of the epochs; the part can be asked for scores; may raise
+    device: Device = CPU
 
 
 QUIET: Final = Run()
@@ -57,9 +68,10 @@ class Part(nn.Module, ABC):
 
     def score(self, inputs: ModelInput) -> npt.NDArray[np.float32]:
         """Scores as an array, without gradients: float32 (B, n_items + 1)."""
+        device = next((each.device for each in (*self.parameters(), *self.buffers())), torch.device("cpu"))
         with torch.inference_mode():
-            scores: Tensor = self(*(torch.from_numpy(array) for array in inputs))
-        return scores.numpy()
+            scores: Tensor = self(*(torch.from_numpy(array).to(device) for array in inputs))
+        return scores.cpu().numpy()
 
     def export_onnx(self, path: Path) -> None:
         """Write this part alone as a graph with the ranker's inputs and one output, `scores`."""

@@ -33,5 +33,6 @@ def catalogue_logsumexp(query: Tensor, table: Tensor, bias: Tensor) -> Tensor:
 
     query: (R, D); table: (I, D); bias: (I,)
     """
-    result: Tensor = _CatalogueLogSumExp.apply(query, table, bias)  # type: ignore[no-untyped-call]
+    with torch.autocast(query.device.type, enabled=False):  # half precision would lose the rare items in the sum
+        result: Tensor = _CatalogueLogSumExp.apply(query.float(), table, bias)  # type: ignore[no-untyped-call]
     return result

@@ -42,6 +42,22 @@ class WindowBatch(NamedTuple):
     targets: Tensor
 
 
+def share(batch: WindowBatch, rank: int, n_processes: int) -> tuple[WindowBatch, float]:
+    """Every n-th window of a batch, and which share of the batch's positions it holds."""
+    own = batch.rows % n_processes == rank  # (R,)
+    windows = slice(rank, None, n_processes)
+    mine = WindowBatch(
+        items=batch.items[windows],
+        events=batch.events[windows],
+        age_days=batch.age_days[windows],
+        rows=batch.rows[own] // n_processes,
+        positions=batch.positions[own],
+        since_days=batch.since_days[own],
+        targets=batch.targets[own],
+    )
+    return mine, len(mine.rows) / max(len(batch.rows), 1)
+
+
 class Windows:
     """Cuts every user's history into windows at a random offset that differs between epochs."""
 

@@ -20,7 +20,7 @@ from training.models.attention import Attention, AttentionConfig
 from training.models.content import Content
 from training.models.ease import Ease, EaseConfig, dense_weights, seen_matrix
 from training.models.popularity import Popularity, PopularityConfig
-from training.models.protocol import Part, newest_occurrence
+from training.models.protocol import Part, Run, newest_occurrence
 from training.models.softmax import catalogue_logsumexp
 from training.models.transitions import Transitions, TransitionsConfig, follow
 from training.models.windows import Windows, WindowsConfig
@@ -181,9 +181,9 @@ class TestAttention(TasteSuite):
         train(unbroken, task, config)
         broken, task = fresh()
         with pytest.raises(KeyboardInterrupt):
-            train(broken, stops_in(task, epoch=2), config, tmp_path / "checkpoint")
+            train(broken, stops_in(task, epoch=2), config, Run(checkpoint=tmp_path / "checkpoint"))
         resumed, task = fresh()
-        train(resumed, task, config, tmp_path / "checkpoint")
+        train(resumed, task, config, Run(checkpoint=tmp_path / "checkpoint"))
         for name, tensor in unbroken.state_dict().items():
             assert torch.equal(tensor, resumed.state_dict()[name]), name
 
