@@ -57,6 +57,7 @@ class Part(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    n_strengths: ClassVar[int] = 0  # kinds of strength that `between` tells
     n_items: int
 
     @abstractmethod
@@ -65,6 +66,15 @@ class Part(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor: ...
+
+    def between(self, recent: Tensor, candidates: Tensor) -> Tensor:
+        """How strongly single items of the history argue for a candidate, whatever their age.
+
+        recent:     int64 (B, R), indices, 0 = padding
+        candidates: int64 (B, C), distinct indices
+        returns:    float32 (B, M, R, C) with M = n_strengths kinds, 0 at padding
+        """
+        return torch.zeros(recent.shape[0], 0, recent.shape[1], candidates.shape[1], device=recent.device)
 
     def score(self, inputs: ModelInput) -> npt.NDArray[np.float32]:
         """Scores as an array, without gradients: float32 (B, n_items + 1)."""

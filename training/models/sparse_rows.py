@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.models.protocol import Part, newest_occurrence
 
@@ -31,22 +32,19 @@ class Fading:
     event_weights: tuple[float, ...] = (0.0, 0.3, 0.5, 0.8, 1.0, 1.0, 0.0)  # by event code; padding and removal count 0
 
 
-class SparseRows(Part):
+class Rows(nn.Module):
     """Buffers: row_of int64 (n_items + 1,) → row of `neighbours` int32 and `weights` float32 (n_rows + 1, N)."""
 
     row_of: Tensor
     neighbours: Tensor
     weights: Tensor
-    event_weights: Tensor
 
-    def __init__(self, n_items: int, fading: Fading) -> None:
+    def __init__(self, n_items: int) -> None:
         super().__init__()
         self.n_items = n_items
-        self.fading = fading
         self.register_buffer("row_of", torch.zeros(n_items + 1, dtype=torch.int64))
         self.register_buffer("neighbours", torch.zeros(1, 1, dtype=torch.int32))
         self.register_buffer("weights", torch.zeros(1, 1))
-        self.register_buffer("event_weights", torch.tensor(fading.event_weights))
 
     def keep(self, head: npt.NDArray[np.int64], neighbours: Tensor, weights: Tensor) -> None:
         """Store rows. head: int64 (H,), their items; neighbours, weights: (H, N), item 0 with weight 0 = none."""
@@ -66,15 +64,50 @@ class SparseRows(Part):
         neighbours = torch.cat([empty.long(), *(columns for _, columns in kept)])
         self.keep(head, neighbours, weights)
 
+    def strengths(self, recent: Tensor, candidates: Tensor) -> Tensor:
+        """W[recent, candidate], float32 (B, R, C), for int64 (B, R) and distinct int64 (B, C).
+
+        Candidates get a place each; what a row says of other items is added to place 0 and forgotten.
+        """
+        n_batch, n_candidates = candidates.shape
+        places = torch.arange(1, n_candidates + 1, device=candidates.device).expand(n_batch, -1)
+        place_of = torch.zeros(n_batch, self.n_items + 1, dtype=torch.int64, device=candidates.device)
+        place_of = place_of.scatter(1, candidates, places)
+        rows = self.row_of[recent]
+        columns = self.neighbours[rows].long()  # (B, R, N)
+        at = torch.gather(place_of, 1, columns.flatten(1)).reshape(columns.shape)
+        found = torch.zeros(n_batch, recent.shape[1], n_candidates + 1, device=candidates.device)
+        return found.scatter_add(2, at, self.weights[rows])[:, :, 1:]
+
+
+class SparseRows(Rows, Part):
+    """A part whose score is the sum of the rows of the history's items."""
+
+    n_strengths: ClassVar[int] = 1
+    event_weights: Tensor
+
+    def __init__(self, n_items: int, fading: Fading) -> None:
+        super().__init__(n_items)
+        self.fading = fading
+        self.register_buffer("event_weights", torch.tensor(fading.event_weights))
+
+    def between(self, recent: Tensor, candidates: Tensor) -> Tensor:
+        return self.strengths(recent, candidates)[:, None]
+
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
-        steps_back = torch.arange(history_items.shape[1] - 1, -1, -1, device=history_items.device)
-        age = history_age_days / self.fading.half_life_days + steps_back / self.fading.half_life_steps
-        present = newest_occurrence(history_items) * self.event_weights[history_events] * torch.exp2(-age)  # (B, L)
+        present = presence(history_items, self.event_weights[history_events], history_age_days, self.fading)  # (B, L)
         rows = self.row_of[history_items]
         values = self.weights[rows] * present[:, :, None]  # (B, L, N)
         columns = self.neighbours[rows].long()
         scores = torch.zeros(history_items.shape[0], self.n_items + 1, device=history_items.device)
         return scores.scatter_add(1, columns.flatten(1), values.flatten(1))
+
+
+def presence(items: Tensor, event_weights: Tensor, age_days: Tensor, fading: Fading) -> Tensor:
+    """float32 (B, L): how much each event counts; only the newest of an item does. event_weights: (B, L)"""
+    steps_back = torch.arange(items.shape[1] - 1, -1, -1, device=items.device)
+    age = age_days / fading.half_life_days + steps_back / fading.half_life_steps
+    return newest_occurrence(items) * event_weights * torch.exp2(-age)
 
 
 def strongest(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -21,10 +21,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
+import torch
+from torch import Tensor
 
 from training.interactions import Interactions
 from training.models.protocol import QUIET, Run
-from training.models.sparse_rows import Fading, SparseRows, alike
+from training.models.sparse_rows import Fading, Rows, SparseRows, alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +37,28 @@ class TransitionsConfig:
     row_power: float = 0.5
     column_power: float = 0.25
     n_neighbours: int = 128
+    n_successors: int = 32  # of an item, counted for the fusion
     n_alike: int = 0  # similar items that lend their transitions; 0: no smoothing
     fading: Fading = field(default_factory=Fading)
 
 
 class Transitions(SparseRows):
+    """Tells two strengths between items: W, and log(1 + times that one came right after the other)."""
+
     name: ClassVar[str] = "transitions"
+    n_strengths: ClassVar[int] = 2
 
     def __init__(self, n_items: int, config: TransitionsConfig | None = None) -> None:
         self.config = config or TransitionsConfig()
         super().__init__(n_items, self.config.fading)
+        self.successions = Rows(n_items)
+
+    def between(self, recent: Tensor, candidates: Tensor) -> Tensor:
+        return torch.stack([self.strengths(recent, candidates), self.successions.strengths(recent, candidates)], dim=1)
 
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
         followers = follow(data, self.config)
+        self.successions.keep_matrix(successions(data), self.config.n_successors)
         run.progress(0.5)
         if self.config.n_alike and data.content is not None:
             lenders = rows_to_one(alike(data.content, self.config.n_alike, power=4.0))
@@ -76,6 +87,17 @@ def follow(data: Interactions, config: TransitionsConfig) -> sp.csr_matrix:
         weights = strength[pairs + gap] * np.float32(config.decay ** (gap - 1))
         total = total + sp.csr_matrix((weights, (data.items[pairs], data.items[pairs + gap])), shape=shape)
     return sp.csr_matrix(total + config.backwards * total.T)
+
+
+def successions(data: Interactions) -> sp.csr_matrix:
+    """log(1 + n) of how often an item came right after another, float32 (n_items + 1, n_items + 1)."""
+    users = data.users
+    pairs = np.flatnonzero((users[1:] == users[:-1]) & (data.items[1:] != data.items[:-1]))
+    shape = (data.n_items + 1, data.n_items + 1)
+    counts = sp.csr_matrix((np.ones(len(pairs), np.float32), (data.items[pairs], data.items[pairs + 1])), shape=shape)
+    counts.sum_duplicates()
+    counts.data = np.log1p(counts.data)
+    return counts
 
 
 def powers(matrix: sp.csr_matrix, row: float, column: float) -> sp.csr_matrix:

@@ -27,7 +27,7 @@ class WindowsConfig:
 
 
 class WindowBatch(NamedTuple):
-    """items, events int64 and age_days float32 (B, W) are padded on the left.
+    """items, events int64 and age_days float32 (B, W) are padded on the left to the longest of them.
 
     rows, positions int64 (R,) address states; since_days float32 (R,) is the time from that event to the request;
     targets int64 (R, T) are item rows of the model, 0 = none.
@@ -79,8 +79,11 @@ class Windows:
     def batches(self, epoch: int) -> Iterator[WindowBatch]:
         rng = np.random.default_rng((self.config.seed, epoch))
         ends = rng.permutation(self._window_ends(rng))[: self.config.max_windows]
-        for first in range(0, len(ends), self.config.batch_size):
-            yield self._batch(ends[first : first + self.config.batch_size], rng)
+        lengths = np.minimum(ends - self.user_starts[ends] + 1, self.width)
+        ends = ends[np.argsort(lengths + 2.0 * rng.random(len(ends)), kind="stable")]  # alike ones share a batch
+        size = self.config.batch_size
+        for batch in rng.permutation(-(-len(ends) // size)):
+            yield self._batch(ends[batch * size : (batch + 1) * size], rng)
 
     def _window_ends(self, rng: np.random.Generator) -> IntArray:
         """Offset of the last event of each window; it always has a successor."""
@@ -94,7 +97,8 @@ class Windows:
         return np.concatenate(ends) if ends else np.zeros(0, np.int64)
 
     def _batch(self, ends: IntArray, rng: np.random.Generator) -> WindowBatch:
-        places = ends[:, None] + np.arange(1 - self.width, 1)  # (B, W)
+        width = min(self.width, int((ends - self.user_starts[ends]).max()) + 1)
+        places = ends[:, None] + np.arange(1 - width, 1)  # (B, W)
         real = places >= self.user_starts[ends][:, None]
         at = np.where(real, places, 0)
         rows, positions = self._chosen(real & (self.known[np.minimum(at + 1, len(self.known) - 1)] > 0), rng)
