@@ -7,16 +7,26 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from fusionrec.absorb import Absorber
+from fusionrec.absorb import Absorber, Consumer
 from fusionrec.active_model import ActiveModel
 from fusionrec.adapters.clock import SystemClock
-from fusionrec.adapters.local_files import DirectSink, FolderBundles, LoggingSink, SlateFile
-from fusionrec.adapters.log_lines import SlateLines
+from fusionrec.adapters.local_files import DeadLetterFiles, DirectSink, EventFiles, FolderBundles, SlateFile
+from fusionrec.adapters.log_lines import NoEventLog, SlateLines
 from fusionrec.adapters.no_store import NoStore
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.ingest import Ingester
 from fusionrec.observability import logger
-from fusionrec.ports import BundleStore, Clock, EventSink, SessionWriter, SlateLog, UserFeatures
+from fusionrec.ports import (
+    BundleStore,
+    Clock,
+    DeadLetters,
+    EventLog,
+    EventSink,
+    SessionLinks,
+    SessionWriter,
+    SlateLog,
+    UserFeatures,
+)
 from fusionrec.profile import Profiles
 from fusionrec.recommend import Recommender
 from fusionrec.settings import Settings
@@ -58,7 +68,7 @@ def recommender() -> Recommender:
 
 @cache
 def ingester() -> Ingester:
-    return Ingester(_sink(), _features(consistent=False), catalogues(), clock())
+    return Ingester(_sink(), _event_log(), _features(consistent=False), catalogues(), clock())
 
 
 @cache
@@ -69,7 +79,12 @@ def profiles() -> Profiles:
 @cache
 def absorber() -> Absorber:
     features = _features(consistent=True)
-    return Absorber(features, features, clock())
+    return Absorber(features, features, clock(), _links())
+
+
+@cache
+def consumer() -> Consumer:
+    return Consumer(absorber(), _sink(), _dead_letters())
 
 
 @cache
@@ -106,19 +121,39 @@ def _bundles() -> BundleStore:
     return FolderBundles(Path(uri) if uri else settings().dataset_dir / "bundles")
 
 
+@cache
 def _sink() -> EventSink:
     if settings().event_queue_url:
         from fusionrec.adapters.sqs import SqsSink
 
-        sink: EventSink = SqsSink(_aws("sqs", connect_timeout=1.0, read_timeout=3.0), settings().event_queue_url)
-    else:
-        sink = DirectSink(absorber())
-    if settings().event_stream:
-        from fusionrec.adapters.firehose import FirehoseLoggingSink
+        return SqsSink(_aws("sqs", connect_timeout=1.0, read_timeout=3.0), settings().event_queue_url)
+    return DirectSink(absorber(), _dead_letters())
 
-        client = _aws("firehose", connect_timeout=1.0, read_timeout=2.0)
-        return FirehoseLoggingSink(sink, client, settings().event_stream)
-    return LoggingSink(sink, settings().dataset_dir / "log" / "events") if settings().store == "local" else sink
+
+def _dead_letters() -> DeadLetters:
+    if settings().dead_letter_queue_url:
+        from fusionrec.adapters.sqs import SqsDeadLetters
+
+        return SqsDeadLetters(_aws("sqs", connect_timeout=1.0, read_timeout=3.0), settings().dead_letter_queue_url)
+    return DeadLetterFiles(settings().dataset_dir / "log" / "dead-letters")
+
+
+def _event_log() -> EventLog:
+    if settings().event_stream:
+        from fusionrec.adapters.firehose import FirehoseEvents
+
+        return FirehoseEvents(_aws("firehose", connect_timeout=1.0, read_timeout=2.0), settings().event_stream)
+    if settings().store == "local":
+        return EventFiles(settings().dataset_dir / "log" / "events")
+    return NoEventLog()
+
+
+def _links() -> SessionLinks:
+    from fusionrec.adapters.session_links import DynamoLinks, SqliteLinks
+
+    if settings().store == "local":
+        return SqliteLinks(settings().dataset_dir / "log" / "session-links.db")
+    return DynamoLinks(_aws("dynamodb", connect_timeout=0.5, read_timeout=1.0), settings().table_prefix)
 
 
 def _slates() -> SlateLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from fusionrec.bundle.catalogue import Catalogue
 from fusionrec.contracts.base import state_key
 from fusionrec.contracts.events import Event, EventsAnswer, EventsRequest, RejectedEvent
 from fusionrec.contracts.problems import field_problem
-from fusionrec.ports import Clock, EventSink, Interaction, UserFeatures
+from fusionrec.ports import Clock, EventLog, EventSink, Interaction, Message, SessionLink, UserFeatures
 from fusionrec.session_state import SessionEvent, events_of, session_event
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,12 +27,14 @@ class Ingester:
     """The use case of POST /v1/events."""
 
     sink: EventSink
+    log: EventLog
     users: UserFeatures
     models: ActiveModel
     clock: Clock
 
     def ingest(self, request: EventsRequest) -> EventsAnswer:
-        """Accept what is valid and new.
+        """Accept what is valid and new: into the log first, then on to the consumer, so that no feature rests on an
+        event that the log lacks. Impressions go into the log only.
 
         A duplicate is found within the request and among the events that the user's session row still holds; later
         repetitions change nothing either, since the features are a function of the set of events.
@@ -57,8 +59,19 @@ class Ingester:
             else:
                 rejected.append(RejectedEvent(index=index, code=verdict[0], detail=verdict[1]))
         if accepted:
-            self.sink.put(accepted)
+            self._take(request, accepted)
         return EventsAnswer(accepted=len(accepted), duplicates=duplicates, rejected=tuple(rejected))
+
+    def _take(self, request: EventsRequest, accepted: Sequence[Interaction]) -> None:
+        received_at = int(self.clock.now().timestamp() * 1000)
+        noted = [replace(event, received_at=received_at) for event in accepted]
+        self.log.append(noted)
+        acts: list[Message] = [event for event in noted if event.is_act]
+        if request.user_id:  # both ids: the session's anonymous events are this user's
+            newest = max(event.sent_at for event in noted)
+            acts.append(SessionLink(request.session_id, request.user_id, newest))
+        if acts:
+            self.sink.put(acts)
 
     def _judge(
         self, raw: Any, key: str, session_id: str, catalogue: Catalogue, known: dict[str, SessionEvent]
@@ -68,7 +81,7 @@ class Ingester:
             event = Event.model_validate(raw)
         except ValidationError as error:
             return "invalid", _details(error.errors(include_url=False))
-        if not catalogue.index(event.item_id):
+        if event.item_id is not None and not catalogue.index(event.item_id):
             return "unknown-item", f"the catalogue holds no item {event.item_id!r}"
         now = self.clock.now()
         if event.sent_at > now + MAX_AHEAD:
@@ -87,7 +100,7 @@ def _interaction(event: Event, key: str, session_id: str) -> Interaction:
         event_id=event.event_id,
         user_id=key,
         session_id=session_id,
-        item_id=event.item_id,
+        item_id=event.item_id or "",
         event_type=event.event_type,
         sent_at=(event.sent_at - EPOCH) // timedelta(milliseconds=1),  # cut, not rounded, as in prepared data
         event_value=event.event_value,

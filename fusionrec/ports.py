@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView, Value
 
 Row = Mapping[str, Value]
+IMPRESSION: Final = "impression"  # an event that says what was on display; nobody acted, so no feature counts it
 
 
 def default_row(view: FeatureView) -> Row:
@@ -20,7 +22,7 @@ def default_row(view: FeatureView) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
-    """Something a user did with an item. Times are int64 ms since 1970 UTC."""
+    """Something a user did with an item, or what a user was shown. Times are int64 ms since 1970 UTC."""
 
     event_id: str
     user_id: str
@@ -33,6 +35,33 @@ class Interaction:
     impression: tuple[str, ...] = ()
     text: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+    received_at: int = 0  # when it was taken; 0 = unknown
+
+    @property
+    def group(self) -> str:
+        """Whose features it changes: one writer at a time."""
+        return self.user_id
+
+    @property
+    def is_act(self) -> bool:
+        return self.event_type != IMPRESSION
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLink:
+    """A user logged in within a session: what was done there anonymously is the user's, too."""
+
+    session_id: str
+    user_id: str
+    sent_at: int
+
+    @property
+    def group(self) -> str:
+        """The session's: the writer of its row is the one who hands its events on."""
+        return SESSION_PREFIX + self.session_id
+
+
+Message = Interaction | SessionLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +96,35 @@ class SessionWriter(Protocol):
         """Raises StoreUnavailableError."""
 
 
+class SessionLinks(Protocol):
+    """Which users logged in within a session; a growing set, so the order of links does not matter."""
+
+    def users(self, session_id: str) -> frozenset[str]:
+        """Raises StoreUnavailableError."""
+
+    def add(self, session_id: str, user_id: str, at: int) -> None:
+        """at: ms since 1970 UTC. Raises StoreUnavailableError."""
+
+
+class EventLog(Protocol):
+    """The raw log of accepted events, from which features can be built again."""
+
+    def append(self, events: Sequence[Interaction]) -> None:
+        """Raises StoreUnavailableError; some of the events may be in the log then, and be logged again later."""
+
+
 class EventSink(Protocol):
     """Takes events that were accepted: a queue in the cloud, the consumer itself locally."""
 
-    def put(self, events: Sequence[Interaction]) -> None:
-        """Raises StoreUnavailableError; then none of the events was taken."""
+    def put(self, messages: Sequence[Message]) -> None:
+        """Raises StoreUnavailableError; some may have been taken then. Putting all again is safe."""
+
+
+class DeadLetters(Protocol):
+    """Keeps messages that were given up, each with its reason."""
+
+    def put(self, body: str, group: str, reason: str, detail: str) -> None:
+        """reason: a short code, `unreadable`, `unavailable` or `failed`. Raises StoreUnavailableError."""
 
 
 class SlateLog(Protocol):

@@ -47,7 +47,8 @@ def absorb_events(row: Row, events: Iterable[Interaction]) -> Row:
     Two bodies under one event id: the smaller one (by time, then field by field) counts, in whichever order they come.
     """
     by_id: dict[str, SessionEvent] = {}
-    for event in [*events_of(row), *map(session_event, events)]:
+    acts = (session_event(event) for event in events if event.is_act)
+    for event in [*events_of(row), *acts]:
         known = by_id.get(event.event_id)
         by_id[event.event_id] = event if known is None else min(known, event)
     ordered = sorted(by_id.values())

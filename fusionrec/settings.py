@@ -23,6 +23,7 @@ class Settings(BaseModel):
     table_prefix: str = Field("fusionrec", description="DynamoDB tables are <prefix>.<view>")
     bundle_uri: str = Field("", description="s3://bucket/prefix, or a folder; empty = <home>/<dataset>/bundles")
     event_queue_url: str = Field("", description="SQS FIFO queue of accepted events")
+    dead_letter_queue_url: str = Field("", description="SQS FIFO queue of messages that were given up")
     event_stream: str = Field("", description="Firehose stream of the raw event log")
     slate_stream: str = Field("", description="Firehose stream of served slates")
     onnx_threads: int = Field(1, ge=1, le=16, description="threads of one ranking")

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ import pytest
 import yaml
 
 from functions import openapi
+from fusionrec import event_log
+from fusionrec.absorb import MAX_ATTEMPTS
 from fusionrec.contracts.events import Event, EventsRequest
 from fusionrec.contracts.problems import MEDIA_TYPE, Problem
 from fusionrec.contracts.recommendations import RecommendationRequest
 from fusionrec.feature_spec import VIEWS
 from fusionrec.messages import from_message
-from fusionrec.ports import Interaction
 from fusionrec.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -199,6 +199,7 @@ def test_every_call_that_the_adapters_make_is_granted_and_nothing_else() -> None
 REACHED_BY = {
     "FUSIONREC_BUNDLE_URI": ("s3:GetObject", "BundleBucket"),
     "FUSIONREC_EVENT_QUEUE_URL": ("sqs:SendMessage", "EventQueue"),
+    "FUSIONREC_DEAD_LETTER_QUEUE_URL": ("sqs:SendMessage", "DeadLetterQueue"),
     "FUSIONREC_EVENT_STREAM": ("firehose:PutRecordBatch", "EventStream"),
     "FUSIONREC_SLATE_STREAM": ("firehose:PutRecord", "SlateStream"),
 }
@@ -269,7 +270,8 @@ def test_the_gateways_own_errors_are_problems(kind: str) -> None:
 
 def test_tables_are_those_of_the_user_views() -> None:
     names = {table["TableName"]["Sub"] for table in of_type("AWS::DynamoDB::Table").values()}
-    assert names == {f"${{TablePrefix}}.{view.name}" for view in VIEWS if view.entity == "user"}
+    views = {f"${{TablePrefix}}.{view.name}" for view in VIEWS if view.entity == "user"}
+    assert names == views | {"${TablePrefix}.session_link"}
     for table in of_type("AWS::DynamoDB::Table").values():
         assert table["KeySchema"] == [{"AttributeName": "entity_id", "KeyType": "HASH"}]
         assert table["SSESpecification"]["SSEEnabled"]
@@ -302,7 +304,13 @@ def test_a_message_is_not_seen_twice_while_it_is_worked_on() -> None:
 
 def test_the_event_log_has_a_column_for_each_field_of_an_event() -> None:
     columns = RESOURCES["EventTable"]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
-    assert [column["Name"] for column in columns] == [field.name for field in fields(Interaction)]
+    written = [(field.name, field.kind) for field in event_log.FIELDS]
+    assert [(column["Name"], column["Type"]) for column in columns] == written
+
+
+def test_the_consumer_gives_up_before_the_queue_does() -> None:
+    """The consumer adds the reason, which the queue's own rule would not."""
+    assert RESOURCES["EventQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == MAX_ATTEMPTS
 
 
 def test_logs_are_not_kept_for_ever() -> None:

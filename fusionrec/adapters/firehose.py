@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from fusionrec.errors import StoreUnavailableError
 from fusionrec.messages import to_message
-from fusionrec.observability import logger
-from fusionrec.ports import EventSink, Interaction
+from fusionrec.ports import Interaction
+
+ATTEMPTS: Final = 3
 
 
 class FirehoseClient(Protocol):
@@ -30,19 +32,22 @@ class FirehoseSlates:
         self._client.put_record(DeliveryStreamName=self._stream, Record={"Data": text.encode()})
 
 
-class FirehoseLoggingSink:
-    """Hands events on, then logs them raw. The queue is the truth: a failed log is reported, not raised."""
+class FirehoseEvents:
+    """The raw event log. What Firehose took reaches S3 at least once; what it did not take is an error of the caller's
+    request, who sends again: the log must not lack what became a feature."""
 
-    def __init__(self, sink: EventSink, client: FirehoseClient, stream: str) -> None:
-        self._sink, self._client, self._stream = sink, client, stream
+    def __init__(self, client: FirehoseClient, stream: str) -> None:
+        self._client, self._stream = client, stream
 
-    def put(self, events: Sequence[Interaction]) -> None:
-        self._sink.put(events)
-        records = [{"Data": (to_message(event) + "\n").encode()} for event in events]
-        try:
-            answer = self._client.put_record_batch(DeliveryStreamName=self._stream, Records=records)
-        except (BotoCoreError, ClientError) as error:
-            logger.error("raw event log unreachable", extra={"detail": type(error).__name__, "n_events": len(events)})
-            return
-        if answer.get("FailedPutCount"):
-            logger.error("raw events not logged", extra={"n_events": answer["FailedPutCount"]})
+    def append(self, events: Sequence[Interaction]) -> None:
+        pending = [{"Data": (to_message(event) + "\n").encode()} for event in events]
+        for _ in range(ATTEMPTS):
+            try:
+                answer = self._client.put_record_batch(DeliveryStreamName=self._stream, Records=pending)
+            except (BotoCoreError, ClientError) as error:
+                raise StoreUnavailableError("event_log", type(error).__name__) from error
+            if not answer.get("FailedPutCount"):
+                return
+            outcomes = zip(pending, answer["RequestResponses"], strict=True)
+            pending = [record for record, outcome in outcomes if outcome.get("ErrorCode")]
+        raise StoreUnavailableError("event_log", f"{len(pending)} of {len(events)} events were not taken")

@@ -10,9 +10,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
-from fusionrec.errors import BundleMissingError
-from fusionrec.messages import to_fields
-from fusionrec.ports import EventSink, Interaction
+from fusionrec.errors import BundleMissingError, StoreUnavailableError
+from fusionrec.event_log import to_record
+from fusionrec.messages import to_message
+from fusionrec.ports import DeadLetters, EventSink, Interaction, Message
 
 
 class FolderBundles:
@@ -63,32 +64,63 @@ class SlateFile:
         self._lines.append([slate])
 
 
-class LoggingSink:
-    """Hands events on, then keeps them in the raw log: an event that was refused must not be in the log."""
+class EventFiles:
+    """The raw event log in JSON lines, one file a day of receipt."""
 
-    def __init__(self, sink: EventSink, folder: Path) -> None:
-        self._sink = sink
+    def __init__(self, folder: Path) -> None:
         self._lines = JsonLines(folder)
 
-    def put(self, events: Sequence[Interaction]) -> None:
-        self._sink.put(events)
-        self._lines.append(to_fields(event) for event in events)
+    def append(self, events: Sequence[Interaction]) -> None:
+        try:
+            self._lines.append(to_record(event) for event in events)
+        except OSError as error:
+            raise StoreUnavailableError("event_log", f"{error.strerror}: {error.filename}") from error
+
+
+class DeadLetterFiles:
+    """Messages that were given up, in JSON lines: body, group, reason, detail, givenUpAt."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lines = JsonLines(folder)
+
+    def put(self, body: str, group: str, reason: str, detail: str) -> None:
+        letter = {"body": body, "group": group, "reason": reason, "detail": detail}
+        try:
+            self._lines.append([{**letter, "givenUpAt": datetime.now(UTC).isoformat()}])
+        except OSError as error:
+            raise StoreUnavailableError("dead_letters", f"{error.strerror}: {error.filename}") from error
 
 
 class Absorbs(Protocol):
-    """The consumer of the queue."""
+    """Folds a group's messages into its row."""
 
-    def absorb(self, user_id: str, events: Sequence[Interaction]) -> None: ...
+    def absorb(self, key: str, messages: Sequence[Message], onward: EventSink | None = None) -> None: ...
 
 
 class DirectSink:
-    """Instead of a queue: the consumer itself, one user after another, so that the next request sees the event."""
+    """Instead of a queue: the consumer itself, one user after another, so that the next request sees the event.
 
-    def __init__(self, absorber: Absorbs) -> None:
-        self._absorber = absorber
-        self._lock = threading.Lock()  # one writer, as the queue's message groups guarantee in the cloud
+    A store that is away is the caller's to know. Anything else that is wrong with a user's row or events is what the
+    queue would give up in the end: its messages become dead letters, and the caller is not held up.
+    """
 
-    def put(self, events: Sequence[Interaction]) -> None:
+    def __init__(self, absorber: Absorbs, dead_letters: DeadLetters | None = None) -> None:
+        self._absorber, self._dead_letters = absorber, dead_letters
+        # One writer, as the queue's message groups guarantee in the cloud; a session hands events on to its user.
+        self._lock = threading.RLock()
+
+    def put(self, messages: Sequence[Message]) -> None:
         with self._lock:
-            for user_id, group in groupby(events, key=lambda event: event.user_id):
-                self._absorber.absorb(user_id, list(group))
+            for group, found in groupby(messages, key=lambda message: message.group):
+                self._absorb(group, list(found))
+
+    def _absorb(self, group: str, messages: list[Message]) -> None:
+        try:
+            self._absorber.absorb(group, messages, self)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:  # whatever a damaged row raises
+            if self._dead_letters is None:
+                raise
+            for message in messages:
+                self._dead_letters.put(to_message(message), group, "failed", f"{type(error).__name__}: {error}")

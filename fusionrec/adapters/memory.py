@@ -13,7 +13,7 @@ from fusionrec.adapters.clock import Countdown
 from fusionrec.adapters.expiry import is_expired
 from fusionrec.errors import BundleMissingError, StoreUnavailableError
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
-from fusionrec.ports import Clock, Deadline, Interaction, Row, UserState, default_row
+from fusionrec.ports import Clock, Deadline, Interaction, Message, Row, SessionLink, UserState, default_row
 
 
 class FixedClock:
@@ -67,15 +67,60 @@ class MemoryFeatures:
 
 @dataclass
 class MemorySink:
-    """Keeps what was accepted."""
+    """Keeps what was accepted: events in `taken`, log-ins in `links`."""
 
     taken: list[Interaction] = field(default_factory=list)
+    links: list[SessionLink] = field(default_factory=list)
     unreachable: bool = False
 
-    def put(self, events: Sequence[Interaction]) -> None:
+    def put(self, messages: Sequence[Message]) -> None:
         if self.unreachable:
             raise StoreUnavailableError("event_queue", "unreachable")
-        self.taken.extend(events)
+        self.taken.extend(message for message in messages if isinstance(message, Interaction))
+        self.links.extend(message for message in messages if isinstance(message, SessionLink))
+
+
+@dataclass
+class MemoryLog:
+    """Keeps what was logged."""
+
+    events: list[Interaction] = field(default_factory=list)
+    unreachable: bool = False
+
+    def append(self, events: Sequence[Interaction]) -> None:
+        if self.unreachable:
+            raise StoreUnavailableError("event_log", "unreachable")
+        self.events.extend(events)
+
+
+@dataclass
+class MemoryLinks:
+    """session → users."""
+
+    by_session: dict[str, set[str]] = field(default_factory=dict)
+    unreachable: bool = False
+
+    def users(self, session_id: str) -> frozenset[str]:
+        if self.unreachable:
+            raise StoreUnavailableError("session_links", "unreachable")
+        return frozenset(self.by_session.get(session_id, ()))
+
+    def add(self, session_id: str, user_id: str, at: int) -> None:
+        self.users(session_id)
+        self.by_session.setdefault(session_id, set()).add(user_id)
+
+
+@dataclass
+class MemoryDeadLetters:
+    """Keeps (body, group, reason, detail)."""
+
+    letters: list[tuple[str, str, str, str]] = field(default_factory=list)
+    unreachable: bool = False
+
+    def put(self, body: str, group: str, reason: str, detail: str) -> None:
+        if self.unreachable:
+            raise StoreUnavailableError("dead_letters", "unreachable")
+        self.letters.append((body, group, reason, detail))
 
 
 @dataclass

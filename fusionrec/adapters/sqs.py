@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.messages import to_message
-from fusionrec.ports import Interaction
+from fusionrec.ports import Interaction, Message
 
 BATCH: Final = 10  # SQS takes no more in one call
 BATCH_BYTES: Final = 256 * 1024  # nor more than this in all; one event alone is always shorter
@@ -20,6 +21,8 @@ ATTEMPTS: Final = 3
 class SqsClient(Protocol):
     def send_message_batch(self, **kwargs: Any) -> Mapping[str, Any]: ...
 
+    def send_message(self, **kwargs: Any) -> Mapping[str, Any]: ...
+
 
 class SqsSink:
     """Puts events on the queue; a repetition within five minutes is dropped by the queue itself."""
@@ -27,16 +30,16 @@ class SqsSink:
     def __init__(self, client: SqsClient, queue_url: str) -> None:
         self._client, self._queue_url = client, queue_url
 
-    def put(self, events: Sequence[Interaction]) -> None:
+    def put(self, messages: Sequence[Message]) -> None:
         """Raises StoreUnavailableError; earlier batches may have been taken: putting all again is safe."""
-        for batch in _batches(events):
+        for batch in _batches(messages):
             pending = batch
             for _ in range(ATTEMPTS):
                 pending = self._send(pending)
                 if not pending:
                     break
             else:
-                raise StoreUnavailableError("event_queue", f"{len(pending)} of {len(events)} events were not taken")
+                raise StoreUnavailableError("event_queue", f"{len(pending)} of {len(messages)} events were not taken")
 
     def _send(self, entries: list[dict[str, str]]) -> list[dict[str, str]]:
         """The entries that were not taken. Their order does not matter: the features are a function of the set."""
@@ -48,11 +51,11 @@ class SqsSink:
         return [entry for entry in entries if entry["Id"] in failed]
 
 
-def _batches(events: Sequence[Interaction]) -> Iterator[list[dict[str, str]]]:
+def _batches(messages: Sequence[Message]) -> Iterator[list[dict[str, str]]]:
     """Entries of all events, in order, as few calls as the limits allow."""
     batch: list[dict[str, str]] = []
     n_bytes = 0
-    for place, event in enumerate(events):
+    for place, event in enumerate(messages):
         entry = _entry(place, event)
         size = len(entry["MessageBody"].encode())
         if batch and (len(batch) == BATCH or n_bytes + size > BATCH_BYTES):
@@ -64,15 +67,41 @@ def _batches(events: Sequence[Interaction]) -> Iterator[list[dict[str, str]]]:
         yield batch
 
 
-def _entry(place: int, event: Interaction) -> dict[str, str]:
+def _entry(place: int, message: Message) -> dict[str, str]:
     return {
         "Id": str(place),
-        "MessageBody": to_message(event),
+        "MessageBody": to_message(message),
         # Ids of shops may hold what SQS does not allow here, and a user's id is nobody's business in a queue's logs.
-        "MessageGroupId": _digest(event.user_id),
-        "MessageDeduplicationId": _digest(f"{len(event.user_id)}:{event.user_id}{event.event_id}"),
+        "MessageGroupId": _digest(message.group),
+        "MessageDeduplicationId": _deduplication_id(message),
     }
+
+
+def _deduplication_id(message: Message) -> str:
+    if isinstance(message, Interaction):
+        return _digest(f"{len(message.user_id)}:{message.user_id}{message.event_id}")
+    return _digest(f"link:{len(message.user_id)}:{message.user_id}{message.session_id}")  # once in five minutes
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+class SqsDeadLetters:
+    """The dead-letter queue; the reason travels as an attribute, and redrive shows it."""
+
+    def __init__(self, client: SqsClient, queue_url: str) -> None:
+        self._client, self._queue_url = client, queue_url
+
+    def put(self, body: str, group: str, reason: str, detail: str) -> None:
+        texts = {"reason": reason, "detail": detail[:512] or "-", "givenUpAt": datetime.now(UTC).isoformat()}
+        try:
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=body,
+                MessageGroupId=group or _digest(body),
+                MessageDeduplicationId=_digest(f"{group}{body}"),
+                MessageAttributes={k: {"DataType": "String", "StringValue": text} for k, text in texts.items()},
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise StoreUnavailableError("dead_letter_queue", type(error).__name__) from error

@@ -10,10 +10,18 @@ os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
 os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
 
 from functions import wiring
-from fusionrec.absorb import Absorber
+from fusionrec.absorb import Absorber, Consumer
 from fusionrec.active_model import ActiveModel
 from fusionrec.adapters.local_files import DirectSink
-from fusionrec.adapters.memory import FixedClock, MemoryBundles, MemoryFeatures, MemorySlates
+from fusionrec.adapters.memory import (
+    FixedClock,
+    MemoryBundles,
+    MemoryDeadLetters,
+    MemoryFeatures,
+    MemoryLinks,
+    MemoryLog,
+    MemorySlates,
+)
 from fusionrec.ingest import Ingester
 from fusionrec.observability import metrics
 from fusionrec.profile import Profiles
@@ -27,6 +35,7 @@ class World:
 
     users: MemoryFeatures
     bundles: MemoryBundles
+    dead: MemoryDeadLetters
 
 
 @pytest.fixture
@@ -34,16 +43,19 @@ def world(toy_bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     clock = FixedClock(NOW)
     users, bundles = MemoryFeatures(clock), MemoryBundles({"toy": toy_bundle}, "toy")
     models = ActiveModel(bundles)
-    absorber = Absorber(users, users, clock)
+    dead = MemoryDeadLetters()
+    absorber = Absorber(users, users, clock, MemoryLinks())
+    sink = DirectSink(absorber)
     made = {
         "models": models,
         "catalogues": models,
         "recommender": Recommender(users, models, MemorySlates(), clock),
-        "ingester": Ingester(DirectSink(absorber), users, models, clock),
+        "ingester": Ingester(sink, MemoryLog(), users, models, clock),
         "profiles": Profiles(users, clock),
         "absorber": absorber,
+        "consumer": Consumer(absorber, sink, dead),
     }
     for name, use_case in made.items():
         monkeypatch.setattr(wiring, name, lambda use_case=use_case: use_case)
-    yield World(users, bundles)
+    yield World(users, bundles, dead)
     metrics.clear_metrics()

@@ -8,8 +8,10 @@ from fusionrec.messages import to_message
 from tests.suites.serving import NOW, interaction
 
 
-def batch(*bodies: str) -> dict:
-    return {"Records": [{"messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]}
+def batch(*bodies: str, attempt: int = 1) -> dict:
+    attributes = {"ApproximateReceiveCount": str(attempt), "MessageGroupId": "g"}
+    records = [{"messageId": f"m{n}", "body": body, "attributes": attributes} for n, body in enumerate(bodies)]
+    return {"Records": records}
 
 
 def failed(answer: dict) -> list[str]:
@@ -27,10 +29,29 @@ def test_a_batch_of_several_users_is_absorbed(world) -> None:
     assert row(world.users, "u1")["event_ids"] == ["e1", "e3"]
 
 
-def test_a_foreign_message_fails_alone(world) -> None:
+def test_a_foreign_message_is_given_up_at_once_with_the_reason(world) -> None:
     good = to_message(interaction("e1", "item-01"))
-    assert failed(handler(batch("{", good), LocalContext("r"))) == ["m0"]
+    assert failed(handler(batch("{", good), LocalContext("r"))) == []
     assert row(world.users, "u")["event_ids"] == ["e1"]
+    ((body, group, reason, detail),) = world.dead.letters
+    assert (body, group, reason) == ("{", "g", "unreadable")
+    assert "not an event message" in detail
+
+
+def test_a_foreign_message_stays_on_the_queue_while_the_dead_letters_are_away(world) -> None:
+    world.dead.unreachable = True
+    assert failed(handler(batch("{"), LocalContext("r"))) == ["m0"]
+
+
+def test_what_fails_for_the_last_time_is_given_up_with_the_reason(world) -> None:
+    world.users.unreachable.add("user_session")
+    message = to_message(interaction("e1", "item-01"))
+    assert failed(handler(batch(message, attempt=4), LocalContext("r"))) == ["m0"]
+    assert world.dead.letters == []
+    assert failed(handler(batch(message, attempt=5), LocalContext("r"))) == []
+    ((body, _, reason, detail),) = world.dead.letters
+    assert (body, reason) == (message, "unavailable")
+    assert "user_session" in detail
 
 
 def test_a_user_whose_write_fails_fails_alone_with_all_its_messages(world, monkeypatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from fusionrec.absorb import Absorber
 from fusionrec.adapters.local_files import DirectSink
-from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySink
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemoryLog, MemorySink
 from fusionrec.contracts.events import EventsRequest
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.ingest import Ingester
@@ -29,8 +29,13 @@ def sink() -> MemorySink:
 
 
 @pytest.fixture
-def use_case(sink, users, model) -> Ingester:
-    return Ingester(sink, users, model, FixedClock(NOW))
+def log() -> MemoryLog:
+    return MemoryLog()
+
+
+@pytest.fixture
+def use_case(sink, log, users, model) -> Ingester:
+    return Ingester(sink, log, users, model, FixedClock(NOW))
 
 
 def event(event_id="e1", **fields):
@@ -98,7 +103,8 @@ def test_repetitions_in_one_request_count_as_duplicates(use_case, sink) -> None:
 
 
 def test_repetitions_of_earlier_requests_are_known_from_the_session(users, model) -> None:
-    use_case = Ingester(DirectSink(Absorber(users, users, FixedClock(NOW))), users, model, FixedClock(NOW))
+    sink = DirectSink(Absorber(users, users, FixedClock(NOW)))
+    use_case = Ingester(sink, MemoryLog(), users, model, FixedClock(NOW))
     assert send(use_case, event("e1", eventValue=0.1)).accepted == 1
     answer = send(use_case, event("e1", eventValue=0.1), event("e1", eventType="cart"), event("e2"))
     assert (answer.accepted, answer.duplicates) == (1, 1)
@@ -121,6 +127,46 @@ def test_a_queue_that_is_away_is_an_error_and_loses_nothing(use_case, sink) -> N
         send(use_case, event("e1"))
     sink.unreachable = False
     assert send(use_case, event("e1")).accepted == 1
+
+
+def test_events_are_logged_before_they_count(use_case, sink, log) -> None:
+    log.unreachable = True
+    with pytest.raises(StoreUnavailableError):
+        send(use_case, event("e1"))
+    assert sink.taken == []  # what the log lacks must not become a feature
+    log.unreachable = False
+    assert send(use_case, event("e1")).accepted == 1
+    assert log.events == sink.taken
+    assert log.events[0].received_at == int(NOW.timestamp() * 1000)
+
+
+def test_an_impression_is_logged_and_changes_no_feature(use_case, sink, log) -> None:
+    shown = event("e1", eventType="impression", impression=["item-02", "gone"], recommendationId="r")
+    del shown["itemId"]
+    assert send(use_case, shown).accepted == 1
+    assert (sink.taken, log.events[0].event_type, log.events[0].item_id) == ([], "impression", "")
+    assert log.events[0].impression == ("item-02", "gone")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"eventType": "impression", "impression": ["a"], "itemId": "item-01"}, "no itemId"),
+        ({"eventType": "impression"}, "has the field impression"),
+        ({"eventType": "view"}, "itemId is required for a view"),
+    ],
+)
+def test_an_event_is_of_an_item_and_an_impression_of_a_list(use_case, fields, told) -> None:
+    bad = {"eventId": "e1", "sentAt": NOW.isoformat(), **fields}
+    (rejected,) = send(use_case, bad).rejected
+    assert rejected.code == "invalid"
+    assert told in rejected.detail
+
+
+def test_both_ids_say_that_the_session_is_the_users(use_case, sink) -> None:
+    send(use_case, event("e1"))
+    send(use_case, event("e2"), userId=None)
+    assert [(link.session_id, link.user_id) for link in sink.links] == [("s", "u")]
 
 
 def test_an_unreadable_session_does_not_stop_intake(use_case, users) -> None:

@@ -13,14 +13,14 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
-from fusionrec.adapters.firehose import FirehoseLoggingSink
-from fusionrec.adapters.memory import MemorySink
+from fusionrec.adapters.firehose import FirehoseEvents
 from fusionrec.adapters.s3 import S3Bundles
-from fusionrec.adapters.sqs import BATCH_BYTES, SqsSink
+from fusionrec.adapters.sqs import BATCH_BYTES, SqsDeadLetters, SqsSink
 from fusionrec.bundle.loader import load_bundle
 from fusionrec.errors import BadInputError, BundleMissingError, BundleTamperedError, StoreUnavailableError
+from fusionrec.event_log import VERSION, from_record
 from fusionrec.messages import from_message, to_message
-from fusionrec.ports import Interaction
+from fusionrec.ports import Interaction, SessionLink
 from tests.suites.serving import interaction
 
 EVENTS = [
@@ -133,28 +133,60 @@ def test_a_field_of_the_wrong_type_is_refused() -> None:
         from_message(json.dumps({**fields, "sent_at": "yesterday"}))
 
 
-def test_a_raw_log_that_is_away_does_not_refuse_events() -> None:
-    class Away:
-        def put_record_batch(self, **kwargs: Any) -> Any:
-            raise EndpointConnectionError(endpoint_url="http://firehose")
+class Stream:
+    """Takes what its turn says: an error, or how many records it refuses."""
 
-    sink = MemorySink()
-    FirehoseLoggingSink(sink, Away(), "events").put(EVENTS)
-    assert sink.taken == EVENTS
+    def __init__(self, *turns: Any) -> None:
+        self.turns, self.taken = list(turns), []
+
+    def put_record_batch(self, **kwargs: Any) -> Any:
+        turn = self.turns.pop(0) if self.turns else 0
+        if isinstance(turn, Exception):
+            raise turn
+        records = kwargs["Records"]
+        self.taken += [json.loads(record["Data"]) for record in records[turn:]]
+        outcomes = [{"ErrorCode": "Slow"} if n < turn else {"RecordId": str(n)} for n in range(len(records))]
+        return {"FailedPutCount": turn, "RequestResponses": outcomes}
 
 
-def test_refused_events_are_not_logged() -> None:
-    logged = []
+def test_events_are_logged_as_records_of_the_current_version() -> None:
+    stream = Stream()
+    FirehoseEvents(stream, "events").append(EVENTS)
+    assert [from_record(record) for record in stream.taken] == EVENTS
+    assert {record["schema_version"] for record in stream.taken} == {VERSION}
 
-    class Stream:
-        def put_record_batch(self, **kwargs: Any) -> Any:
-            logged.extend(kwargs["Records"])
-            return {"FailedPutCount": 0}
 
-    sink = MemorySink(unreachable=True)
-    with pytest.raises(StoreUnavailableError):
-        FirehoseLoggingSink(sink, Stream(), "events").put(EVENTS)
-    assert logged == []
+def test_records_that_the_stream_refused_are_sent_again() -> None:
+    stream = Stream(3, 1)
+    FirehoseEvents(stream, "events").append(EVENTS)
+    assert sorted(record["event_id"] for record in stream.taken) == sorted(event.event_id for event in EVENTS)
+
+
+@pytest.mark.parametrize("turns", [[EndpointConnectionError(endpoint_url="http://firehose")], [25, 25, 25]])
+def test_a_raw_log_that_takes_nothing_refuses_the_events(turns: list[Any]) -> None:
+    with pytest.raises(StoreUnavailableError, match="event_log"):
+        FirehoseEvents(Stream(*turns), "events").append(EVENTS)
+
+
+def test_a_dead_letter_carries_its_reason() -> None:
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName="dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    SqsDeadLetters(sqs, url).put("{", "group", "unreadable", "x" * 2000)
+    (letter,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"], AttributeNames=["All"])["Messages"]
+    assert (letter["Body"], letter["Attributes"]["MessageGroupId"]) == ("{", "group")
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == "unreadable"
+    assert letter["MessageAttributes"]["detail"]["StringValue"] == "x" * 512
+
+
+def test_a_log_in_goes_to_the_group_of_its_session() -> None:
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName="events.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    link = SessionLink("s/1", "u", 5)
+    SqsSink(sqs, url).put([link, interaction("e", "item-01", user_id="session:s/1"), link])
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, AttributeNames=["All"])["Messages"]
+    assert from_message(messages[0]["Body"]) == link
+    assert len(messages) == 2
+    assert len({message["Attributes"]["MessageGroupId"] for message in messages}) == 1
 
 
 @pytest.fixture
