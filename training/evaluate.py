@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,35 +12,59 @@ import torch
 from torch import Tensor
 
 from training import metrics
+from training.association import auc, correlation
+from training.background import Background
+from training.beyond_accuracy import CUT, BeyondAccuracy, gini
 from training.fusion.additive import situation
 from training.fusion.candidates import BATCH, barred
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
 from training.models.popularity import Popularity
 from training.models.protocol import Progress, silent
+from training.segments import Segment, segments
 
 Seen = Literal["keep", "mask"]
 BASELINE = "most_popular"  # the same slate for everybody
 FUSION = "fusion"
 N_RANKS = max(metrics.CUTS)
+SEGMENT_METRICS = ("hr@10", "ndcg@10")
+
+Interval = tuple[float, float, float]  # mean, low, high
+Slates = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTable:
+    """rows: model → metric → (mean, low, high); paired: metric → fusion minus the best part of all requests."""
+
+    kind: str  # history or target
+    name: str
+    n_users: int
+    rows: Mapping[str, Mapping[str, Interval]]
+    paired: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """rows: model → metric → (mean, low, high); coverage has no interval."""
+    """rows: model → metric → (mean, low, high) over users; catalogue: model → metrics of all slates together."""
 
     n_users: int
     n_relevant: int
     seen: Seen
-    rows: Mapping[str, Mapping[str, tuple[float, float, float]]]
-    coverage: Mapping[str, Mapping[str, float]]
+    likeness: str  # what diversity is measured by: content or co-occurrence
+    rows: Mapping[str, Mapping[str, Interval]]
+    catalogue: Mapping[str, Mapping[str, float]]
     best_part: str
     paired: Mapping[str, Mapping[str, float]]  # metric → fusion minus best part
+    segments: Sequence[SegmentTable]
 
     def means(self) -> dict[str, dict[str, float]]:
         """For the manifest."""
         return {
-            model: {**{name: round(value[0], 6) for name, value in row.items()}, **self.coverage[model]}
+            model: {
+                **{name: round(value[0], 6) for name, value in row.items()},
+                **{name: round(value, 6) for name, value in self.catalogue[model].items()},
+            }
             for model, row in self.rows.items()
         }
 
@@ -49,15 +73,23 @@ class Evaluation:
             "n_users": self.n_users,
             "n_relevant": self.n_relevant,
             "seen": self.seen,
+            "diversity_by": self.likeness,
             "models": {
-                model: {
-                    **{name: dict(zip(("mean", "low", "high"), value, strict=True)) for name, value in row.items()},
-                    **{name: {"mean": value} for name, value in self.coverage[model].items()},
-                }
+                model: {**_named(row), **{name: {"mean": value} for name, value in self.catalogue[model].items()}}
                 for model, row in self.rows.items()
             },
             "best_part": self.best_part,
             "fusion_minus_best_part": {name: dict(test) for name, test in self.paired.items()},
+            "segments": [
+                {
+                    "by": cut.kind,
+                    "name": cut.name,
+                    "n_users": cut.n_users,
+                    "models": {model: _named(row) for model, row in cut.rows.items()},
+                    "fusion_minus_best_part": {name: dict(test) for name, test in cut.paired.items()},
+                }
+                for cut in self.segments
+            ],
         }
 
 
@@ -68,34 +100,47 @@ def evaluate(
     *,
     seen: Seen = "keep",
     seed: int = 0,
+    background: Background | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Rank the whole catalogue for every request with the baseline, each part and the fusion."""
-    slates = rank(ranker, data, requests, seen=seen, seed=seed, progress=progress)
+    """Rank the whole catalogue for every request with the baseline, each part and the fusion.
+
+    background: of the interactions that the models were fitted on; default: all before the requests, no categories
+    """
+    background = background or Background.of(data.prefix(_ends(data, requests)))
+    ranked = rank(ranker, data, requests, seen=seen, seed=seed, progress=progress)
     relevant = [requests.relevant(data, row) for row in range(len(requests.users))]
-    n_relevant = np.array([len(items) for items in relevant], np.int64)
-    per_user = {model: metrics.per_user(_hits(slate, relevant), n_relevant) for model, slate in slates.items()}
+    beyond = BeyondAccuracy(background, data, requests)
     weights = metrics.resample_weights(len(relevant), seed=seed)
-    rows = {
-        model: {name: metrics.interval(values, weights) for name, values in table.items()}
-        for model, table in per_user.items()
+    per_user = {
+        model: {**_accuracy(slates, relevant), **ranked.association[model], **beyond.per_user(slates)}
+        for model, slates in ranked.slates.items()
     }
+    rows = {model: _intervals(table, weights) for model, table in per_user.items()}
     best = max(ranker.part_names, key=lambda name: rows[name]["ndcg@10"][0])
     return Evaluation(
         n_users=len(relevant),
-        n_relevant=int(n_relevant.sum()),
+        n_relevant=sum(len(items) for items in relevant),
         seen=seen,
+        likeness=background.likeness,
         rows=rows,
-        coverage={
-            model: {f"coverage@{k}": metrics.coverage(slate, data.n_items, k) for k in metrics.CUTS}
-            for model, slate in slates.items()
-        },
+        catalogue={model: _of_the_catalogue(slates, data.n_items) for model, slates in ranked.slates.items()},
         best_part=best,
         paired={
-            name: metrics.paired_test(per_user[FUSION][name], per_user[best][name], weights)
-            for name in per_user[FUSION]
+            name: metrics.paired_test(per_user[FUSION][name], per_user[best][name], weights) for name in metrics.NAMES
         },
+        segments=[
+            _segment_table(cut, ranked.slates, best, seed)
+            for cut in segments(data, requests, relevant, background.n_events)
+        ],
     )
+
+
+class Ranked(NamedTuple):
+    """slates: model → int64 (R, N_RANKS); association: model → auc and correlation → (R,)."""
+
+    slates: dict[str, Slates]
+    association: dict[str, dict[str, metrics.FloatArray]]
 
 
 def rank(
@@ -106,18 +151,30 @@ def rank(
     seen: Seen,
     seed: int,
     progress: Progress = silent,
-) -> dict[str, npt.NDArray[np.int64]]:
-    """The first N_RANKS items of every model, int64 (R, N_RANKS)."""
+) -> Ranked:
+    """The first N_RANKS items of every model, and how far its scores tell the outcome."""
     generator = torch.Generator().manual_seed(seed)
     slates: dict[str, list[Tensor]] = {}
+    told: dict[str, dict[str, list[Tensor]]] = {}
     for first in range(0, len(requests.users), BATCH):
         rows = np.arange(first, min(first + BATCH, len(requests.users)))
         arrays = tuple(torch.from_numpy(array) for array in requests.inputs(data, rows))
+        relevant = torch.zeros(len(rows), data.n_items + 1, dtype=torch.bool)
+        for place, row in enumerate(rows):
+            relevant[place, torch.from_numpy(requests.relevant(data, int(row)))] = True
+        blank = torch.zeros(len(rows), 1, data.n_items + 1)
+        allowed = barred(blank, arrays[0] if seen == "mask" else None)[:, 0] == 0
         for model, scores in all_scores(ranker, *arrays).items():
-            allowed = barred(scores[:, None], arrays[0] if seen == "mask" else None)[:, 0]
-            slates.setdefault(model, []).append(first_items(allowed, N_RANKS, generator))
+            shown = scores.masked_fill(~allowed, -torch.inf)
+            slates.setdefault(model, []).append(first_items(shown, N_RANKS, generator))
+            measures = told.setdefault(model, {"auc": [], "correlation": []})
+            measures["auc"].append(auc(scores, allowed, relevant))
+            measures["correlation"].append(correlation(scores, allowed, relevant))
         progress((first + len(rows)) / len(requests.users))
-    return {model: torch.cat(chunks).numpy() for model, chunks in slates.items()}
+    return Ranked(
+        {model: torch.cat(chunks).numpy() for model, chunks in slates.items()},
+        {model: {name: torch.cat(chunks).numpy() for name, chunks in each.items()} for model, each in told.items()},
+    )
 
 
 @torch.inference_mode()
@@ -141,5 +198,40 @@ def first_items(scores: Tensor, k: int, generator: torch.Generator) -> Tensor:
     return torch.nn.functional.pad(items, (0, k - items.shape[1]))
 
 
-def _hits(slates: npt.NDArray[np.int64], relevant: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.bool_]:
-    return np.stack([np.isin(slate, items) for slate, items in zip(slates, relevant, strict=True)])
+def _accuracy(slates: Slates, relevant: Sequence[npt.NDArray[np.int64]]) -> dict[str, metrics.FloatArray]:
+    hits = np.stack([np.isin(slate, items) for slate, items in zip(slates, relevant, strict=True)])
+    return metrics.per_user(hits, np.array([len(items) for items in relevant], np.int64))
+
+
+def _segment_table(cut: Segment, slates: Mapping[str, Slates], best: str, seed: int) -> SegmentTable:
+    weights = metrics.resample_weights(len(cut.rows), seed=seed)
+    tables = {model: _accuracy(chosen[cut.rows], cut.relevant) for model, chosen in slates.items()}
+    per_user = {model: {name: table[name] for name in SEGMENT_METRICS} for model, table in tables.items()}
+    return SegmentTable(
+        cut.kind,
+        cut.name,
+        len(cut.rows),
+        {model: _intervals(table, weights) for model, table in per_user.items()},
+        {name: metrics.paired_test(per_user[FUSION][name], per_user[best][name], weights) for name in SEGMENT_METRICS},
+    )
+
+
+def _of_the_catalogue(slates: Slates, n_items: int) -> dict[str, float]:
+    covered = {f"coverage@{k}": metrics.coverage(slates, n_items, k) for k in metrics.CUTS}
+    return covered | {f"gini@{CUT}": gini(slates[:, :CUT], n_items)}
+
+
+def _intervals(table: Mapping[str, metrics.FloatArray], weights: metrics.FloatArray) -> dict[str, Interval]:
+    """Of every metric that has a value for somebody."""
+    return {name: metrics.interval(values, weights) for name, values in table.items() if not np.isnan(values).all()}
+
+
+def _named(row: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {name: dict(zip(("mean", "low", "high"), value, strict=True)) for name, value in row.items()}
+
+
+def _ends(data: Interactions, requests: Requests) -> npt.NDArray[np.int64]:
+    """Where each user's past ends: before its first request, or with its last interaction."""
+    ends = data.offsets[1:].copy()
+    np.minimum.at(ends, requests.users, requests.ends)
+    return ends

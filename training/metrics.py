@@ -17,6 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64] | int
 
 CUTS: Final = (5, 10, 20)
+NAMES: Final = tuple(f"{metric}@{k}" for k in CUTS for metric in ("hr", "ndcg", "mrr", "recall"))
 N_RESAMPLES: Final = 1000
 
 
@@ -92,13 +93,21 @@ def resample_weights(n_users: int, n_resamples: int = N_RESAMPLES, seed: int = 0
 
 
 def interval(values: FloatArray, weights: FloatArray) -> tuple[float, float, float]:
-    """Mean over users and its 95 % bootstrap interval: (mean, low, high).
+    """Mean over users and its 95 % bootstrap interval: (mean, low, high). Users whose value is nan do not count.
 
     >>> interval(np.ones(5), resample_weights(5))
     (1.0, 1.0, 1.0)
+    >>> interval(np.array([2.0, np.nan, 2.0]), resample_weights(3))
+    (2.0, 2.0, 2.0)
     """
-    means = np.round(weights @ values, 12)
-    low, high = np.quantile(means, [0.025, 0.975])
+    known = ~np.isnan(values)
+    if not known.any():
+        return (float("nan"),) * 3
+    if not known.all():
+        totals = weights[:, known].sum(axis=1, keepdims=True)
+        drawn = totals[:, 0] > 0  # at least one user with a value
+        weights, values = weights[drawn][:, known] / totals[drawn], values[known]
+    low, high = np.quantile(np.round(weights @ values, 12), [0.025, 0.975])
     return float(values.mean()), float(low), float(high)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,12 +25,20 @@ _CODE = (
     "models",
     "fusion",
 )  # a change here makes old results stale
+MEASURES = (
+    "association.py",
+    "background.py",
+    "beyond_accuracy.py",
+    "evaluate.py",
+    "metrics.py",
+    "segments.py",
+)  # a change here makes old measurements stale
 
 
-def code_hash() -> str:
-    """Fingerprint of the source that decides what is learnt."""
+def code_hash(names: Sequence[str] = _CODE) -> str:
+    """Fingerprint of the source that decides what is learnt, or of other modules and packages."""
     root = Path(training.__file__).parent
-    files = [path for name in _CODE for path in ([root / name] if name.endswith(".py") else (root / name).glob("*.py"))]
+    files = [path for name in names for path in ([root / name] if name.endswith(".py") else (root / name).glob("*.py"))]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.read_bytes())

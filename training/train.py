@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pandas as pd
 from fusionrec.bundle.catalogue import Column
 from fusionrec.errors import DataError
 from fusionrec.feature_spec import FEATURE_SERVICES, spec_hash
+from training.background import Background, item_categories
 from training.content import content_hash, item_content
 from training.data.dataset import Dataset
 from training.evaluate import Evaluation, Seen, evaluate
@@ -29,7 +30,8 @@ from training.models.protocol import Part, Run
 from training.neighbours import nearest_by_vectors, strongest_weights
 from training.protocols import Protocol, Split, split
 from training.recipe import Recipe, repeats_matter
-from training.stages import Stages, code_hash, key_of
+from training.stages import MEASURES, Stages, code_hash, key_of
+from training.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,21 @@ class Prepared:
     dataset: Dataset
     data: Interactions
     vocabulary: Vocabulary
+    variant: Variant = field(default_factory=Variant)
+    ties: str = ""  # by which rule ties were told and shuffled
 
     @classmethod
-    def read(cls, dataset: Dataset) -> Prepared:
+    def read(cls, dataset: Dataset, variant: Variant | None = None) -> Prepared:
+        variant = variant or Variant()
         data, vocabulary, _ = read_interactions(dataset)
-        return cls(dataset, replace(data, content=item_content(dataset, vocabulary)), vocabulary)
+        data, ties = variant.read(dataset, data, vocabulary)
+        content = None if variant.ids_only else item_content(dataset, vocabulary)
+        return cls(dataset, replace(data, content=content), vocabulary, variant, ties)
+
+    def background(self, fit: Interactions) -> Background:
+        """What slates are measured against; by the same yardstick where models saw ids alone."""
+        content = item_content(self.dataset, self.vocabulary) if self.variant.ids_only else self.data.content
+        return Background.of(replace(fit, content=content), item_categories(self.dataset, self.vocabulary))
 
     @property
     def protocol(self) -> Protocol:
@@ -68,7 +80,7 @@ def judge(prepared: Prepared, stages: Stages, protocol: Protocol, seen: Seen | N
     recipe = Recipe.for_split(cut)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
     hashes = (prepared.dataset.data_hash, content_hash(prepared.data.content), code_hash())
-    key = key_of(*hashes, prepared.dataset.cutoffs, protocol, recipe, seed)
+    key = key_of(*hashes, prepared.dataset.cutoffs, protocol, recipe, seed, *prepared.variant.facts())
     parts = _fit_parts(stages, recipe, cut.fit, cut.fit_now_ms, key)
     fusion = stages.once(
         f"fusion on validation, seen items {seen}",
@@ -78,8 +90,16 @@ def judge(prepared: Prepared, stages: Stages, protocol: Protocol, seen: Seen | N
     ranker = FusedRanker(parts, fusion, recipe.top_k).eval()
     evaluation = stages.once(
         f"test window, seen items {seen}",
-        key,
-        lambda run: evaluate(ranker, prepared.data, cut.test, seen=seen, seed=seed, progress=run.progress),
+        key_of(key, code_hash(MEASURES)),
+        lambda run: evaluate(
+            ranker,
+            prepared.data,
+            cut.test,
+            seen=seen,
+            seed=seed,
+            background=prepared.background(cut.fit),
+            progress=run.progress,
+        ),
     )
     return Judged(ranker, evaluation, recipe, protocol, key)
 

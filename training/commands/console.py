@@ -45,7 +45,9 @@ def metric_table(evaluation: Evaluation, title: str, narrow: bool = True) -> Tab
     for model, row in evaluation.rows.items():
         cells = [f"{row[name][0]:.4f}\n[dim]{_short(row[name][1])}–{_short(row[name][2])}[/]" for name in shown]
         style = "bold" if model == "fusion" else None
-        table.add_row(_NAMES.get(model, model), *cells, f"{evaluation.coverage[model]['coverage@10']:.3f}", style=style)
+        table.add_row(
+            _NAMES.get(model, model), *cells, f"{evaluation.catalogue[model]['coverage@10']:.3f}", style=style
+        )
     return table
 
 

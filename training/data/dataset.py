@@ -17,6 +17,7 @@ from fusionrec.errors import DataError
 
 SCHEMA_VERSION: Final = 1
 FILE_NAME: Final = "dataset.json"
+CATALOGUE_ORDER: Final = "catalogue_order.parquet"
 
 EVENTS_SCHEMA: Final = pa.schema(
     [
@@ -113,6 +114,12 @@ class Dataset:
     def users(self) -> pa.Table:
         """Columns of USERS_SCHEMA, sorted by user_id, unique."""
         return read_table(self.folder / "users.parquet")
+
+    @cached_property
+    def catalogue_order(self) -> tuple[str, ...] | None:
+        """Item ids in the order of the shop's own ids; None: not known."""
+        path = self.folder / CATALOGUE_ORDER
+        return tuple(read_table(path)["item_id"].to_pylist()) if path.exists() else None
 
     @cached_property
     def edges(self) -> pa.Table:

@@ -16,7 +16,7 @@ from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from training.data import report as reporting
 from training.data.cleaning import Cleaned, CleaningOptions, clean, rejections
-from training.data.dataset import FILE_NAME, ITEMS_SCHEMA, SCHEMA_VERSION, USERS_SCHEMA, Cutoffs
+from training.data.dataset import CATALOGUE_ORDER, FILE_NAME, ITEMS_SCHEMA, SCHEMA_VERSION, USERS_SCHEMA, Cutoffs
 from training.data.graph import edges
 from training.data.sessions import sessionise
 from training.data.sources.frame import Raw
@@ -26,6 +26,7 @@ OUTPUTS: Final = (
     "events.parquet", "items.parquet", "users.parquet", "graph/edges.parquet", "quarantine.csv", "report.json",
     "report.md",
 )  # fmt: skip
+OPTIONAL: Final = (CATALOGUE_ORDER,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ def write_tables(con: Any, job: Job, events: Any, cleaned: Cleaned) -> None:
     for name, table, schema in (("items", items, ITEMS_SCHEMA), ("users", users, USERS_SCHEMA)):
         # Through Arrow: where every list is empty, DuckDB would write lists of nothing instead of strings.
         pq.write_table(table.to_pyarrow().cast(schema), job.scratch / f"{name}.parquet", compression="zstd")
+    if job.raw.catalogue_order is not None:
+        pq.write_table(job.raw.catalogue_order, job.scratch / CATALOGUE_ORDER, compression="zstd")
     con.to_csv(cleaned.quarantine.order_by("file", "line"), job.scratch / "quarantine.csv")
 
 

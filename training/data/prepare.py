@@ -17,7 +17,7 @@ import ibis
 from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from training.data.dataset import FILE_NAME, Dataset
-from training.data.output import OUTPUTS, Job, write
+from training.data.output import OPTIONAL, OUTPUTS, Job, write
 from training.data.sources.frame import Inputs, Raw, Source
 
 RECIPE: Final = 4  # raise when cleaning or reading changes, so that prepared data is made anew
@@ -116,4 +116,8 @@ def publish(scratch: Path, folder: Path) -> None:
     (folder / FILE_NAME).unlink(missing_ok=True)
     for output in OUTPUTS:
         (scratch / output).replace(folder / output)
+    for output in OPTIONAL:
+        (folder / output).unlink(missing_ok=True)
+        if (scratch / output).exists():
+            (scratch / output).replace(folder / output)
     (scratch / FILE_NAME).replace(folder / FILE_NAME)

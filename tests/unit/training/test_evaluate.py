@@ -49,7 +49,7 @@ def test_the_right_model_is_perfect_and_popularity_is_not(
     assert judged.rows["ease"]["ndcg@10"][0] == 1.0
     assert judged.rows[FUSION]["ndcg@10"][0] == 1.0
     assert judged.rows[BASELINE]["ndcg@5"][0] < 0.9
-    assert judged.coverage[FUSION]["coverage@5"] > 0.9
+    assert judged.catalogue[FUSION]["coverage@5"] > 0.9
 
 
 def test_kept_seen_items_take_places(ranker: FusedRanker, answers: tuple[Interactions, Requests]) -> None:

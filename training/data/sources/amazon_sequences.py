@@ -63,6 +63,7 @@ def read(con: Any, files: dict[str, Path]) -> Raw:
         items=con.create_table("sequence_items", ibis.memtable(catalogue(files)), temp=True),
         users=lines.select("user_id").distinct().mutate(attributes=ibis.literal([], type="array<string>")),
         has_times=False,
+        catalogue_order=catalogue_order(files),
         notes=("sent_at is made up: one day between neighbours, everyone's last event at the same moment",),
     )
 
@@ -114,6 +115,12 @@ def catalogue(files: dict[str, Path]) -> pa.Table:
         )
     types = [(name, pa.string()) for name in ITEM_TEXTS] + [("attributes", pa.list_(pa.string()))]
     return pa.Table.from_pylist(rows, schema=pa.schema(types))
+
+
+def catalogue_order(files: dict[str, Path]) -> pa.Table | None:
+    """item_id by the shop's own id (`id2item` of datamaps.json): items of one day stand in this order in a history."""
+    own = load_object(files["maps"]).get("id2item", {}) if "maps" in files else {}
+    return pa.table({"item_id": pa.array(sorted(own, key=lambda item: str(own[item])), pa.string())}) if own else None
 
 
 def item_texts(path: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ibis
+import pyarrow as pa
 
 # A reader that cannot read a value, or knows that a line is no interaction, says so in the four flaw columns; cleaning
 # moves such a line to the quarantine. Times are UTC without a zone. `position` orders events of one user and moment;
@@ -50,6 +51,7 @@ class Raw:
     has_times: bool = True
     currency: str = ""
     rejected: Any = None  # ibis Table, columns of the quarantine: lines that never became an event, an item or a user
+    catalogue_order: pa.Table | None = None  # item_id, in the order of the shop's own ids, where that orders ties
     notes: tuple[str, ...] = ()  # for the report: what was ignored or made up
     columns: dict[str, str] = field(default_factory=dict)  # raw frame column → column of the source's file
 

@@ -1,0 +1,63 @@
+"""What slates are held against: how well known each item was, of which category it is, how alike two items are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from training.content import unit_rows
+from training.data.dataset import Dataset
+from training.interactions import Interactions, Vocabulary
+
+Likeness = Literal["content", "co-occurrence"]
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """All from before the judged items.
+
+    n_users:    users with an interaction
+    n_holders:  int64 (I + 1,), users who had the item
+    n_events:   int64 (I + 1,), interactions with it
+    categories: int64 (I + 1,), codes, 0 = unknown; None: the catalogue has no categories
+    vectors:    unit rows (I + 1, F), the cosine of two says how alike the items are; a zero row is like nothing
+    likeness:   what `vectors` hold: the catalogue's words and attributes, or else the users that each item had
+    """
+
+    n_users: int
+    n_holders: npt.NDArray[np.int64]
+    n_events: npt.NDArray[np.int64]
+    categories: npt.NDArray[np.int64] | None
+    vectors: sp.csr_matrix
+    likeness: Likeness
+
+    @classmethod
+    def of(cls, known: Interactions, categories: npt.NDArray[np.int64] | None = None) -> Self:
+        """known: the interactions that models were fitted on, with `content` where the catalogue has any."""
+        pairs = sp.csr_matrix(
+            (np.ones(len(known), np.float32), (known.items, known.users)), shape=(known.n_items + 1, known.n_users)
+        )
+        pairs.data[:] = 1.0  # summed above where a user came back
+        return cls(
+            n_users=int((np.diff(known.offsets) > 0).sum()),
+            n_holders=np.diff(pairs.indptr).astype(np.int64),
+            n_events=np.bincount(known.items, minlength=known.n_items + 1),
+            categories=categories,
+            vectors=unit_rows(pairs) if known.content is None else known.content,
+            likeness="co-occurrence" if known.content is None else "content",
+        )
+
+    def popularity(self) -> npt.NDArray[np.float64]:
+        """The share of users who had the item, (I + 1,)."""
+        return self.n_holders / max(self.n_users, 1)
+
+
+def item_categories(dataset: Dataset, vocabulary: Vocabulary) -> npt.NDArray[np.int64] | None:
+    """A code for each item's category, int64 (n_items + 1,), 0 where it has none; None when no item has one."""
+    names = dict(zip(dataset.items["item_id"].to_pylist(), dataset.items["category"].to_pylist(), strict=True))
+    codes = {name: code for code, name in enumerate(sorted({name for name in names.values() if name}), start=1)}
+    return np.array([0, *(codes.get(names.get(item) or "", 0) for item in vocabulary.item_ids)]) if codes else None
