@@ -1,4 +1,4 @@
-"""The table that a fusion learns from: what each part said of the items it could have put first."""
+"""The tables that the two stages of a fusion learn from: what was said of the items that could have come first."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from training.fusion.additive import in_history, situation
+from training.fusion.evidence import Evidence
+from training.fusion.facts import ItemFacts
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
 from training.models.protocol import Progress, silent
@@ -16,8 +18,8 @@ from training.models.protocol import Progress, silent
 BATCH = 64
 
 
-class Candidates(NamedTuple):
-    """One row a request, C candidates each.
+class PartScores(NamedTuple):
+    """One row a request, C candidates each: what the first stage learns from.
 
     scores: float32 (R, P, C), standardised as in the ranker
     relevant: bool (R, C)
@@ -31,6 +33,69 @@ class Candidates(NamedTuple):
     had: Tensor
 
 
+class EvidenceTable(NamedTuple):
+    """One row a request that has a relevant candidate: what the second stage learns from. Halves, to fit into memory.
+
+    told, shared, user: as in `Evidence`, float16
+    relevant: bool (R, C); real: bool (R, C), False where fewer items were eligible
+    users: int64 (R,)
+    n_relevant: int64 (R,), relevant items, among the candidates or not
+    """
+
+    told: Tensor
+    shared: Tensor
+    user: Tensor
+    relevant: Tensor
+    real: Tensor
+    users: Tensor
+    n_relevant: Tensor
+
+    def rows(self, chosen: Tensor) -> EvidenceTable:
+        return EvidenceTable(*(column[chosen] for column in self))
+
+    def evidence(self) -> Evidence:
+        return Evidence(self.told.float(), self.shared.float(), self.user.float())
+
+
+def tabulate(
+    ranker: FusedRanker,
+    facts: ItemFacts,
+    data: Interactions,
+    requests: Requests,
+    *,
+    mask_seen: bool = False,
+    progress: Progress = silent,
+) -> EvidenceTable:
+    """The evidence on the first stage's candidates of every request, relevant found or not."""
+    chunks = []
+    for first in range(0, len(requests.users), BATCH):
+        rows = np.arange(first, min(first + BATCH, len(requests.users)))
+        chunks.append(_evidence_chunk(ranker, facts, data, requests, rows, mask_seen))
+        progress((first + len(rows)) / len(requests.users))
+    return EvidenceTable(*(torch.cat(column) for column in zip(*chunks, strict=True)))
+
+
+@torch.inference_mode()
+def _evidence_chunk(
+    ranker: FusedRanker, facts: ItemFacts, data: Interactions, requests: Requests, rows: np.ndarray, mask_seen: bool
+) -> EvidenceTable:
+    items, events, ages = (torch.from_numpy(array) for array in requests.inputs(data, rows))
+    eligible = torch.ones(len(rows), ranker.n_items + 1, dtype=torch.bool)
+    if mask_seen:
+        eligible.scatter_(1, items, False)
+    found = ranker.candidates(items, events, ages, eligible)
+    evidence = ranker.evidence(facts.table, found, items, ages)
+    relevant = torch.zeros(len(rows), ranker.n_items + 1, dtype=torch.bool)
+    n_relevant = torch.zeros(len(rows), dtype=torch.int64)
+    for row, request in enumerate(rows):
+        wanted = torch.from_numpy(requests.relevant(data, int(request)))
+        relevant[row, wanted] = True
+        n_relevant[row] = len(wanted)
+    hits = torch.gather(relevant, 1, found.items) & found.real
+    users = torch.from_numpy(requests.users[rows])
+    return EvidenceTable(*(table.half() for table in evidence), hits, found.real, users, n_relevant)
+
+
 def collect(
     ranker: FusedRanker,
     data: Interactions,
@@ -39,7 +104,7 @@ def collect(
     *,
     mask_seen: bool = False,
     progress: Progress = silent,
-) -> Candidates:
+) -> PartScores:
     """Score requests with every part and keep the union of the parts' first items."""
     n_candidates = min(n_candidates, ranker.n_items)
     chunks = []
@@ -47,13 +112,13 @@ def collect(
         rows = np.arange(first, min(first + BATCH, len(requests.users)))
         chunks.append(_chunk(ranker, data, requests, rows, n_candidates, mask_seen))
         progress((first + len(rows)) / len(requests.users))
-    return Candidates(*(torch.cat(column) for column in zip(*chunks, strict=True)))
+    return PartScores(*(torch.cat(column) for column in zip(*chunks, strict=True)))
 
 
 @torch.inference_mode()
 def _chunk(
     ranker: FusedRanker, data: Interactions, requests: Requests, rows: np.ndarray, n_candidates: int, mask_seen: bool
-) -> Candidates:
+) -> PartScores:
     items, events, ages = (torch.from_numpy(array) for array in requests.inputs(data, rows))
     standardised = ranker.standardised(items, events, ages)
     chosen = union_of_first(barred(standardised, items if mask_seen else None), n_candidates)  # (B, C)
@@ -62,7 +127,7 @@ def _chunk(
     for row, request in enumerate(rows):
         relevant[row, torch.from_numpy(requests.relevant(data, int(request)))] = True
     had = torch.gather(in_history(items, ranker.n_items), 1, chosen)
-    return Candidates(scores, torch.gather(relevant, 1, chosen), situation(items, ages), had)
+    return PartScores(scores, torch.gather(relevant, 1, chosen), situation(items, ages), had)
 
 
 def barred(scores: Tensor, seen: Tensor | None) -> Tensor:

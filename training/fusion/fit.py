@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from training.fusion.additive import N_KNOTS, AdditiveFusion
-from training.fusion.candidates import Candidates
+from training.fusion.candidates import PartScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class FusionConfig:
     start: float = 3.0  # slope of the best part, in units of softness it separates neighbours
 
 
-def fit_fusion(candidates: Candidates, config: FusionConfig) -> AdditiveFusion:
+def fit_fusion(candidates: PartScores, config: FusionConfig) -> AdditiveFusion:
     """The fusion that puts the relevant candidates first. Full batches, so deterministic."""
     fusion = AdditiveFusion(candidates.scores.shape[1])
     scores, relevant, where, had = (column[candidates.relevant.any(dim=1)] for column in candidates)

@@ -17,7 +17,7 @@ from fusionrec.transforms import ModelInput
 from tests.suites.models import arrays, padded, shop_inputs
 from training.export import HISTORY_INPUTS, OUTPUTS, check_parity, export_ranker
 from training.fusion.additive import AdditiveFusion, situation
-from training.fusion.candidates import Candidates, union_of_first
+from training.fusion.candidates import PartScores, union_of_first
 from training.fusion.fit import FusionConfig, fit_fusion
 from training.fusion.ranker import FusedRanker
 from training.models.attention import Attention, AttentionConfig
@@ -154,7 +154,7 @@ def test_the_fusion_learns_which_part_to_trust() -> None:
     scores[:, 0] += 3.0 * relevant * long[:, None]
     scores[:, 1] += 3.0 * relevant * (1 - long)[:, None]
     where = torch.stack([long.float(), *[torch.zeros(400)] * 3], dim=1)
-    fusion = fit_fusion(Candidates(scores, relevant, where, torch.zeros(400, 20)), FusionConfig())
+    fusion = fit_fusion(PartScores(scores, relevant, where, torch.zeros(400, 20)), FusionConfig())
     strength = fusion(
         torch.full((2, 3, 1), 2.0), torch.tensor([[0.0, 0, 0, 0], [1.0, 0, 0, 0]]), torch.zeros(2, 1)
     ).squeeze(2)

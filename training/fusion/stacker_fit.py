@@ -1,0 +1,154 @@
+"""Fits the second stage on what users did next, and decides by users that it has not seen if it is worth having.
+
+Learning goes in rounds. After each, NDCG@10 is taken on held-out users: the best round is how long to learn, and when
+no round beats the first stage alone by more than its standard error, there is no second stage. Then the members of the
+ensemble learn from all users, that long. Held-out users are drawn at random: their order in a file may tell something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from training.fusion.candidates import EvidenceTable
+from training.fusion.fit import FusionConfig, ideal_gain, positions, smooth_gain
+from training.fusion.stacker import Ensemble, Stacker, StackerConfig
+from training.models.protocol import Progress, silent
+
+_SAMPLE = 1500  # requests from which means and spreads are taken
+_ENOUGH = 6000  # held-out requests: a larger table is held out once, a smaller one in turns
+
+
+@dataclass(frozen=True, slots=True)
+class StackerFitConfig:
+    network: StackerConfig = field(default_factory=StackerConfig)
+    n_members: int = 2
+    n_rounds: int = 5
+    n_steps: int = 500  # at least, in all rounds; a round is at least one pass over the table
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    k: int = 10
+    several: float = 2.0  # relevant items a request from which their order is learnt as NDCG, not as a choice
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Held-out NDCG@k after each round, (n_rounds + 1,), first without a second stage; and the round that was chosen."""
+
+    curve: tuple[float, ...]
+    error: tuple[float, ...]  # standard error of the gain over the first stage
+    n_rounds: int
+
+
+def fit_stacker(
+    labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
+) -> tuple[Ensemble | None, Choice]:
+    """The second stage, or None when the first alone is as good.
+
+    labels: of the window that choices are made on; extra: earlier positions, learnt from as well, never held out
+    """
+    choice = choose_rounds(labels, extra, config, lambda share: progress(0.5 * share))
+    if not choice.n_rounds:
+        return None, choice
+    table = joined(labels, extra)
+    members = []
+    for seed in range(config.n_members):
+        *_, stacker = rounds(table, config, seed + 1, choice.n_rounds)
+        members.append(stacker)
+        progress(0.5 + 0.5 * (seed + 1) / config.n_members)
+    return Ensemble(members).eval(), choice
+
+
+def choose_rounds(
+    labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
+) -> Choice:
+    """How long to learn, from held-out users."""
+    n = len(labels.users)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    folds = order.chunk(5)
+    n_turns = min(len(folds), max(1, -(-_ENOUGH * len(folds) // max(n, 1))))
+    gains = []
+    for turn in range(n_turns):
+        held = folds[turn]
+        inside = torch.ones(n, dtype=torch.bool)
+        inside[held] = False
+        others = None if extra is None else extra.rows(~torch.isin(extra.users, labels.users[held]))
+        table, judge = joined(labels.rows(inside), others), labels.rows(held)
+        gains.append(torch.stack([ndcg(stacker, judge, config) for stacker in rounds(table, config, 0)]))
+        progress((turn + 1) / n_turns)
+    values = torch.cat(gains, dim=1)  # (n_rounds + 1, held-out requests)
+    gain = values - values[:1]
+    error = gain.std(dim=1) / values.shape[1] ** 0.5
+    best = int(values.mean(dim=1).argmax())
+    chosen = best if float(gain[best].mean()) > float(error[best]) else 0
+    return Choice(tuple(values.mean(dim=1).tolist()), tuple(error.tolist()), chosen)
+
+
+def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: int | None = None) -> Iterator[Stacker]:
+    """The stacker before learning and after each round. Deterministic."""
+    table = table.rows(table.relevant.any(dim=1))
+    n, n_parts, _, n_told = table.told.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        stacker = Stacker(n_parts, n_told, table.user.shape[1], config.network)
+        sample = table.rows(torch.randperm(n)[:_SAMPLE])
+        if n:
+            stacker.learn_scale(sample.evidence())
+        yield stacker.eval()
+    if not n:
+        return
+    steps = max(-(-n // config.batch_size), -(-config.n_steps // config.n_rounds))
+    optimizer = torch.optim.AdamW(stacker.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=config.learning_rate, total_steps=steps * config.n_rounds + 1, pct_start=0.05
+    )
+    several = float(table.n_relevant.float().mean()) >= config.several
+    for number in range(config.n_rounds if at_most is None else at_most):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1000 * seed + number)
+            stacker.train()
+            order = torch.cat([torch.randperm(n) for _ in range(-(-steps * config.batch_size // n))])
+            for batch in order.split(config.batch_size)[:steps]:
+                optimizer.zero_grad(set_to_none=True)
+                loss(stacker, table.rows(batch), config, several).backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(stacker.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+        yield stacker.eval()
+
+
+def loss(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig, several: bool) -> Tensor:
+    """Choice of the relevant candidates among all (cross entropy), or 1 - smooth NDCG where there are several."""
+    total = stacker(table.evidence()).sum(dim=1).masked_fill(~table.real, -1e4)
+    if not several:
+        chosen = table.relevant.float()
+        of_row = (torch.log_softmax(total, dim=1) * chosen).sum(dim=1) / chosen.sum(dim=1)
+        return -of_row.mean()
+    smooth = FusionConfig(k=config.k)
+    at, real = positions(table.relevant, smooth.max_relevant)
+    gain = (smooth_gain(total, at, smooth) * real).sum(dim=1) / ideal_gain(table.n_relevant, config.k)
+    return 1.0 - gain.mean()
+
+
+@torch.inference_mode()
+def ndcg(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig) -> Tensor:
+    """NDCG@k of every request, float32 (R,)."""
+    found = []
+    for rows in torch.arange(len(table.users)).split(512):
+        part = table.rows(rows)
+        total = stacker(part.evidence()).sum(dim=1).masked_fill(~part.real, -torch.inf)
+        best = torch.topk(total, min(config.k, total.shape[1]), dim=1).indices
+        hits = torch.gather(part.relevant, 1, best).float()
+        gain = (hits / torch.log2(torch.arange(2.0, best.shape[1] + 2.0))).sum(dim=1)
+        found.append(gain / ideal_gain(part.n_relevant, config.k))
+    return torch.cat(found) if found else torch.zeros(0)
+
+
+def joined(table: EvidenceTable, extra: EvidenceTable | None) -> EvidenceTable:
+    if extra is None:
+        return table
+    return EvidenceTable(*(torch.cat(pair) for pair in zip(table, extra, strict=True)))
