@@ -62,9 +62,9 @@ class FaultyFeatures:
             return UserState(missing=(USER_SESSION.name,))
         return self.inner.read(user_id, deadline)
 
-    def write(self, user_id: str, row: Row, event_at: int) -> None:
+    def write(self, user_id: str, row: Row, event_at: int, replacing: Row | None = None) -> None:
         self.faults.step("user_session")
-        self.inner.write(user_id, row, event_at)
+        self.inner.write(user_id, row, event_at, replacing)
         self.faults.step("user_session")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fusionrec.absorb import Absorber, Consumer
 from fusionrec.active_model import ActiveModel
@@ -30,6 +30,9 @@ from fusionrec.ports import (
 from fusionrec.profile import Profiles
 from fusionrec.recommend import Recommender
 from fusionrec.settings import Settings
+
+if TYPE_CHECKING:
+    from fusionrec.adapters.feast_sdk import SdkFeatures
 
 S3_CACHE = Path("/tmp/bundles")  # noqa: S108 - the only folder that a function may write
 
@@ -90,7 +93,7 @@ def consumer() -> Consumer:
 @cache
 def _features(*, consistent: bool) -> Features:
     if settings().store == "local":
-        return _local_features()
+        return _local_features().for_update() if consistent else _local_features()
     from fusionrec.adapters.feast_dynamodb import DynamoFeatures
 
     client = _aws("dynamodb", connect_timeout=0.5, read_timeout=1.0)
@@ -98,7 +101,7 @@ def _features(*, consistent: bool) -> Features:
 
 
 @cache
-def _local_features() -> Features:
+def _local_features() -> SdkFeatures | NoStore:
     """The SDK is imported here only: no function carries it."""
     from fusionrec.adapters.feast_local import open_local_store
     from fusionrec.adapters.feast_sdk import SdkFeatures

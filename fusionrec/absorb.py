@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import BadInputError, StoreUnavailableError
@@ -37,7 +37,7 @@ MAX_USERS: Final = 20  # a session id of more users is no person's session, and 
 
 @dataclass(frozen=True, slots=True)
 class Absorber:
-    """Folds events into the user_session rows. Its reader must be strongly consistent."""
+    """Folds events into the user_session rows. Its reader must be strongly consistent and know no expiry."""
 
     users: UserFeatures
     sessions: SessionWriter
@@ -80,7 +80,9 @@ class Absorber:
             raise StoreUnavailableError(USER_SESSION.name, "the session row could not be read")
         row = absorb_events(state.session, events)
         if row != state.session:
-            self.sessions.write(key, row, int(row["last_event_at"]))  # type: ignore[arg-type]
+            # The queue gives a row one writer at a time; a replay may be another: the row must still be the one read.
+            at = int(cast(int, row["last_event_at"]))
+            self.sessions.write(key, row, at, replacing=state.session)
         return row
 
 

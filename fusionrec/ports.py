@@ -92,8 +92,11 @@ class UserFeatures(Protocol):
 class SessionWriter(Protocol):
     """Writes a user's session row, newest wins: an older `event_at` never replaces a newer one."""
 
-    def write(self, user_id: str, row: Row, event_at: int) -> None:
-        """Raises StoreUnavailableError."""
+    def write(self, user_id: str, row: Row, event_at: int, replacing: Row | None = None) -> None:
+        """replacing: the row that was read before; StoreUnavailableError if another one is there by now.
+
+        raises: StoreUnavailableError; then nothing was written, or the answer was lost
+        """
 
 
 class SessionLinks(Protocol):

@@ -29,7 +29,11 @@ class DynamoClient(Protocol):
 
 
 class DynamoFeatures:
-    """Reads and writes; tables are `<prefix>.<view>`. `consistent` is for read-modify-write."""
+    """Reads and writes; tables are `<prefix>.<view>`.
+
+    consistent: for read-modify-write. Reads what was just written, and expired rows too: what a row holds depends on
+    its events, not on when they were read.
+    """
 
     def __init__(self, client: DynamoClient, table_prefix: str, clock: Clock, *, consistent: bool = False) -> None:
         self._client, self._clock, self._consistent = client, clock, consistent
@@ -64,7 +68,7 @@ class DynamoFeatures:
 
     def _row(self, view: FeatureView, item: Mapping[str, Any]) -> Row:
         event_at = codec.parse_event_timestamp(item["event_ts"]["S"])
-        if is_expired(view, event_at, self._clock.now()):
+        if not self._consistent and is_expired(view, event_at, self._clock.now()):
             return default_row(view)
         return codec.decode_row(view, {name: value["B"] for name, value in item["values"]["M"].items()})
 
@@ -87,8 +91,8 @@ class DynamoFeatures:
             pending = response.get("UnprocessedKeys") or {}
         return pending
 
-    def write(self, user_id: str, row: Row, event_at: int) -> None:
-        """Write the session row unless a newer one is there."""
+    def write(self, user_id: str, row: Row, event_at: int, replacing: Row | None = None) -> None:
+        """Write the session row unless a newer one is there, or none but the one that it replaces."""
         values = {name: {"B": value} for name, value in codec.encode_row(USER_SESSION, row).items()}
         timestamp = {"S": codec.event_timestamp(event_at)}
         try:
@@ -99,11 +103,29 @@ class DynamoFeatures:
                     "event_ts": timestamp,
                     "values": {"M": values},
                 },
-                ConditionExpression="attribute_not_exists(entity_id) OR event_ts <= :event_ts",
-                ExpressionAttributeValues={":event_ts": timestamp},
+                **_condition(timestamp, replacing),
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
-                raise StoreUnavailableError(USER_SESSION.name, error.response["Error"]["Code"]) from error
+            code = error.response["Error"]["Code"]
+            if code != "ConditionalCheckFailedException":
+                raise StoreUnavailableError(USER_SESSION.name, code) from error
+            if replacing is not None:
+                raise StoreUnavailableError(USER_SESSION.name, "another writer changed the row") from error
         except BotoCoreError as error:
             raise StoreUnavailableError(USER_SESSION.name, type(error).__name__) from error
+
+
+def _condition(timestamp: Mapping[str, str], replacing: Row | None) -> dict[str, Any]:
+    if replacing is None:
+        return {
+            "ConditionExpression": "attribute_not_exists(entity_id) OR event_ts <= :event_ts",
+            "ExpressionAttributeValues": {":event_ts": timestamp},
+        }
+    held = codec.encode_value("string_list", replacing["event_ids"])  # the ids tell two rows of a user apart
+    return {
+        "ConditionExpression": "attribute_not_exists(entity_id) OR #values.event_ids = :held"
+        if not replacing["event_ids"]
+        else "#values.event_ids = :held",
+        "ExpressionAttributeNames": {"#values": "values"},
+        "ExpressionAttributeValues": {":held": {"B": held}},
+    }

@@ -21,8 +21,14 @@ class SdkFeatures:
     """Reads both views in one call, writes the session row; `store` is a feast.FeatureStore."""
 
     def __init__(self, store: Any, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+        self._store, self._clock, self._expires = store, clock, True
         self._lock = threading.Lock()  # the SDK keeps one SQLite connection
+
+    def for_update(self) -> SdkFeatures:
+        """The same store for read-modify-write, which must see expired rows, too."""
+        other = SdkFeatures(self._store, self._clock)
+        other._lock, other._expires = self._lock, False
+        return other
 
     def read(self, user_id: str, deadline: Deadline) -> UserState:
         names = tuple(view.name for view in VIEWS)
@@ -46,11 +52,11 @@ class SdkFeatures:
         for feature in view.features:
             column = columns[f"{view.name}__{feature.name}"]
             event_at = round(column.event_timestamps[0].ToNanoseconds() / 1e6)
-            if not is_expired(view, event_at, now):
+            if not (self._expires and is_expired(view, event_at, now)):
                 row[feature.name] = codec.decode_proto(column.values[0], feature.default)
         return row
 
-    def write(self, user_id: str, row: Row, event_at: int) -> None:
+    def write(self, user_id: str, row: Row, event_at: int, replacing: Row | None = None) -> None:
         """The caller is the only writer and never goes back in time (DirectSink, session_state)."""
         fields = {feature.name: [row[feature.name]] for feature in USER_SESSION.features}
         timestamp = datetime.fromtimestamp(event_at / 1000, UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -50,8 +51,17 @@ class JsonLines:
         path = self._folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
         with self._lock:
             self._folder.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(text)
+            with path.open("ab") as file:
+                file.write(_line_break(path).encode() + text.encode("utf-8", "backslashreplace"))
+
+
+def _line_break(path: Path) -> str:
+    """What a process that was killed while it wrote left open must not swallow the next record."""
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return ""
+        file.seek(-1, os.SEEK_END)
+        return "" if file.read(1) == b"\n" else "\n"
 
 
 class SlateFile:

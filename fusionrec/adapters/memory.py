@@ -53,7 +53,10 @@ class MemoryFeatures:
             return default_row(view)
         return found[1]
 
-    def write(self, user_id: str, row: Row, event_at: int) -> None:
+    def write(self, user_id: str, row: Row, event_at: int, replacing: Row | None = None) -> None:
+        held = self._row(USER_SESSION, user_id, ())
+        if replacing is not None and held["event_ids"] != replacing["event_ids"]:
+            raise StoreUnavailableError(USER_SESSION.name, "another writer changed the row")
         self.put(USER_SESSION, user_id, row, event_at)
 
     def put(self, view: FeatureView, user_id: str, row: Row, event_at: int) -> None:

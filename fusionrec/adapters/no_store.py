@@ -16,5 +16,8 @@ class NoStore:
     def read(self, user_id: str, deadline: Deadline) -> UserState:
         return UserState(missing=(USER_PROFILE.name, USER_SESSION.name))
 
-    def write(self, user_id: str, row: Row, event_at: int) -> None:
+    def for_update(self) -> NoStore:
+        return self
+
+    def write(self, user_id: str, row: Row, event_at: int, replacing: Row | None = None) -> None:
         raise StoreUnavailableError(USER_SESSION.name, self._reason)

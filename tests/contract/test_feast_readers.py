@@ -20,7 +20,7 @@ from fusionrec.adapters.memory import FixedClock
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
 from fusionrec.ports import Row, default_row
-from tests.suites.feature_readers import NOW, NOW_MS, PROFILE, SESSION, FeatureReaderSuite, NewestWinsSuite
+from tests.suites.feature_readers import DAY, NOW, NOW_MS, PROFILE, SESSION, FeatureReaderSuite, NewestWinsSuite
 
 VIEWS = (USER_PROFILE, USER_SESSION)
 REFERENCES = [f"{view.name}:{feature.name}" for view in VIEWS for feature in view.features]
@@ -91,6 +91,12 @@ class TestSdkOnSqlite(FeatureReaderSuite):
     def put(self, features: SdkFeatures, view: FeatureView, user_id: str, row: Row, event_at: datetime) -> None:
         write(self.store, view, user_id, row, event_at)
 
+    def test_who_changes_a_row_sees_it_though_it_has_expired(self, clock: FixedClock, features: SdkFeatures) -> None:
+        features.write("u1", SESSION, NOW_MS)
+        clock.move(DAY * (USER_SESSION.max_age_days + 1))
+        assert features.read("u1", Countdown(5000)).session == default_row(USER_SESSION)
+        assert dict(features.for_update().read("u1", Countdown(5000)).session) == SESSION
+
     def test_a_store_that_is_gone_degrades_reads_and_fails_writes(self, features: SdkFeatures, tmp_path: Path) -> None:
         (tmp_path / "online.db").write_bytes(b"not a database " * 100)
         assert features.read("u1", Countdown(1000)).missing == ("user_profile", "user_session")
@@ -108,6 +114,15 @@ class TestLeanOnDynamoDB(FeatureReaderSuite, NewestWinsSuite):
 
     def put(self, features: DynamoFeatures, view: FeatureView, user_id: str, row: Row, event_at: datetime) -> None:
         write(self.store, view, user_id, row, event_at)
+
+    def test_who_changes_a_row_sees_it_though_it_has_expired(
+        self, clock: FixedClock, client: Any, features: Any
+    ) -> None:
+        features.write("u1", SESSION, NOW_MS)
+        clock.move(DAY * (USER_SESSION.max_age_days + 1))
+        assert features.read("u1", Countdown(5000)).session == default_row(USER_SESSION)
+        for_update = DynamoFeatures(client, "fusionrec", clock, consistent=True)
+        assert dict(for_update.read("u1", Countdown(5000)).session) == SESSION
 
     @pytest.mark.parametrize("row", [SESSION, default_row(USER_SESSION)], ids=["full", "empty lists"])
     def test_feast_reads_what_the_lean_writer_wrote(self, features: DynamoFeatures, row: Row) -> None:

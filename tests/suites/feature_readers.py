@@ -10,6 +10,7 @@ import pytest
 
 from fusionrec.adapters.clock import Countdown
 from fusionrec.adapters.memory import FixedClock
+from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
 from fusionrec.ports import Row, SessionWriter, UserFeatures, default_row
 
@@ -104,6 +105,20 @@ class FeatureReaderSuite(ABC):
 
 class NewestWinsSuite:
     """For session writers that face several writers."""
+
+    def test_a_row_that_another_writer_changed_is_not_replaced(self, features: Any) -> None:
+        first = {**SESSION, "event_ids": ["e0"], "last_event_id": "e0"}
+        features.write("u1", first, NOW_MS, replacing=default_row(USER_SESSION))
+        features.write("u1", SESSION, NOW_MS, replacing=first)
+        for stale in (first, default_row(USER_SESSION)):
+            with pytest.raises(StoreUnavailableError, match="another writer"):
+                features.write("u1", {**SESSION, "last_event_id": "lost"}, NOW_MS, replacing=stale)
+        assert features.read("u1", Countdown(5000)).session["last_event_id"] == "e2"
+
+    def test_writing_the_same_again_is_no_conflict(self, features: Any) -> None:
+        features.write("u1", SESSION, NOW_MS, replacing=default_row(USER_SESSION))
+        features.write("u1", SESSION, NOW_MS, replacing=SESSION)
+        assert features.read("u1", Countdown(5000)).session["last_event_id"] == "e2"
 
     def test_an_older_row_never_replaces_a_newer_one(self, features: Any) -> None:
         newer, older = {**SESSION, "last_event_id": "new"}, {**SESSION, "last_event_id": "old"}

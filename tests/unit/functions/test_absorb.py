@@ -57,10 +57,10 @@ def test_what_fails_for_the_last_time_is_given_up_with_the_reason(world) -> None
 def test_a_user_whose_write_fails_fails_alone_with_all_its_messages(world, monkeypatch) -> None:
     write = world.users.write
 
-    def refuse_one(user_id, values, event_at):
+    def refuse_one(user_id, values, event_at, replacing=None):
         if user_id == "u0":
             raise StoreUnavailableError("user_session", "throttled")
-        write(user_id, values, event_at)
+        write(user_id, values, event_at, replacing)
 
     monkeypatch.setattr(world.users, "write", refuse_one)
     messages = [to_message(interaction(f"e{n}", "item-01", user_id=f"u{n % 2}")) for n in range(4)]
@@ -71,10 +71,10 @@ def test_a_user_whose_write_fails_fails_alone_with_all_its_messages(world, monke
 def test_a_user_whose_row_is_damaged_does_not_hold_up_the_others(world, monkeypatch) -> None:
     write = world.users.write
 
-    def break_on_one(user_id, values, event_at):
+    def break_on_one(user_id, values, event_at, replacing=None):
         if user_id == "u0":
             raise KeyError("a damaged row")
-        write(user_id, values, event_at)
+        write(user_id, values, event_at, replacing)
 
     monkeypatch.setattr(world.users, "write", break_on_one)
     messages = [to_message(interaction(f"e{n}", "item-01", user_id=f"u{n % 2}")) for n in range(4)]
