@@ -15,7 +15,6 @@ from training import metrics
 from training.association import auc, correlation
 from training.background import Background
 from training.beyond_accuracy import CUT, BeyondAccuracy, gini
-from training.fusion.additive import situation
 from training.fusion.candidates import BATCH, barred
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
@@ -164,7 +163,7 @@ def rank(
             relevant[place, torch.from_numpy(requests.relevant(data, int(row)))] = True
         blank = torch.zeros(len(rows), 1, data.n_items + 1)
         allowed = barred(blank, arrays[0] if seen == "mask" else None)[:, 0] == 0
-        for model, scores in all_scores(ranker, *arrays).items():
+        for model, scores in all_scores(ranker, arrays, allowed).items():
             shown = scores.masked_fill(~allowed, -torch.inf)
             slates.setdefault(model, []).append(first_items(shown, N_RANKS, generator))
             measures = told.setdefault(model, {"auc": [], "correlation": []})
@@ -178,12 +177,13 @@ def rank(
 
 
 @torch.inference_mode()
-def all_scores(ranker: FusedRanker, items: Tensor, events: Tensor, age_days: Tensor) -> dict[str, Tensor]:
-    """Scores float32 (B, I + 1) of the baseline, the parts and the fusion."""
+def all_scores(ranker: FusedRanker, history: tuple[Tensor, ...], eligible: Tensor) -> dict[str, Tensor]:
+    """Scores float32 (B, I + 1) of the baseline, the parts and the fusion, which chooses among the eligible."""
+    items, events, age_days = history
     standardised = ranker.standardised(items, events, age_days)
     scores = {BASELINE: ranker.part(Popularity).log_popularity.expand(len(items), -1)}
     scores |= {name: standardised[:, place] for place, name in enumerate(ranker.part_names)}
-    scores[FUSION] = ranker.fusion.catalogue(standardised, situation(items, age_days), items)
+    scores[FUSION] = ranker.catalogue(standardised, items, age_days, eligible)
     return scores
 
 

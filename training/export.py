@@ -95,28 +95,37 @@ def check_parity(ranker: FusedRanker, path: Path) -> float:
 def _difference(
     ranker: FusedRanker, session: onnxruntime.InferenceSession, inputs: ModelInput, eligible: npt.NDArray[np.bool_]
 ) -> float:
-    """Each answered item has torch's score of that item, and the answer is the best: items of equal score may change
-    places. Infinite when an item that is not eligible came back."""
-    expected = _all_scores(ranker, inputs, eligible)
+    """The answered items are the first stage's best, and each has torch's score among them: items of equal score may
+    change places. Infinite when an item that is not eligible came back."""
     feeds = dict(zip((*HISTORY_INPUTS, "eligible"), (*inputs, eligible), strict=True))
     items, scores, contributions, base = session.run(list(OUTPUTS), feeds)
-    best = -np.sort(-expected, axis=1)[:, : ranker.top_k]
-    of_items = np.take_along_axis(expected, items, axis=1)
+    first, second = _torch_scores(ranker, inputs, eligible, np.where(np.isneginf(scores), 0, items))
+    best = -np.sort(-first, axis=1)[:, : ranker.top_k]
+    chosen = -np.sort(-np.take_along_axis(first, items, axis=1), axis=1)
+    of_items = np.take_along_axis(second, items, axis=1)
     total = np.where(np.isneginf(scores), -np.inf, base[:, None] + contributions.sum(axis=2))
     size = float(np.abs(best[np.isfinite(best)]).max(initial=0.0)) or 1.0
-    return max(_largest_gap(scores, best), _largest_gap(scores, of_items), _largest_gap(total, of_items)) / size
+    sorted_scores = -np.sort(-scores, axis=1)
+    pairs = ((chosen, best), (scores, of_items), (total, of_items), (scores, sorted_scores))
+    return max(_largest_gap(found, expected) for found, expected in pairs) / size
 
 
-def _all_scores(ranker: FusedRanker, inputs: ModelInput, eligible: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Torch's score of every item, (B, n_items + 1); -inf for padding and what is not eligible. Row by row: small."""
-    whole = FusedRanker(list(ranker.parts), ranker.fusion, ranker.n_items).eval()  # type: ignore[arg-type]
-    found = np.full(eligible.shape, -np.inf, np.float32)
+def _torch_scores(
+    ranker: FusedRanker, inputs: ModelInput, eligible: npt.NDArray[np.bool_], items: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Torch's scores (B, n_items + 1) in the first stage, and in the end when these items (B, K) are the candidates;
+    -inf for padding, what is not eligible, and in the end all other items."""
+    tensors = [torch.from_numpy(array) for array in inputs]
+    asked = np.zeros_like(eligible)
+    np.put_along_axis(asked, items, np.take_along_axis(eligible, items, axis=1), axis=1)
+    second = np.full(eligible.shape, -np.inf, np.float32)
     with torch.inference_mode():
-        for row in range(len(eligible)):
-            tensors = (torch.from_numpy(array[row : row + 1]) for array in (*inputs, eligible))
-            items, scores, _, _ = whole(*tensors)
-            found[row, items[0].numpy()] = scores[0].numpy()
-    return found
+        history_items, _, age_days = tensors
+        first = ranker.first_scores(ranker.standardised(*tensors), history_items, age_days)
+        first = first.masked_fill(~torch.from_numpy(eligible), -torch.inf)
+        found, scores, _, _ = ranker(*tensors, torch.from_numpy(asked))
+    np.put_along_axis(second, found.numpy(), scores.numpy(), axis=1)
+    return first.numpy(), second
 
 
 def _largest_gap(found: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from training.fusion.fit import FusionConfig
+from training.fusion.stacker_fit import StackerFitConfig
 from training.interactions import Interactions
 from training.loop import LoopConfig
 from training.models.attention import Attention, AttentionConfig
@@ -21,6 +24,8 @@ from training.protocols import Split
 
 _MAX_WINDOWS = 6_000  # of an epoch
 _POSITIONS = 100_000  # that the attention part learns from
+_MANY_WINDOWS, _MANY_POSITIONS = 60_000, 2_000_000  # the same where items are rare and a position costs less
+Labels = Literal["validation", "earlier", "both"]
 _RARE = 30.0  # interactions an item: below, contents and transitions speak where EASE has little to go by
 
 
@@ -34,50 +39,77 @@ class Recipe:
     content: ContentConfig | None = None
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
-    top_k: int = 300
+    stacker: StackerFitConfig | None = field(default_factory=StackerFitConfig)  # None: one stage
+    labels: Labels = "validation"  # what the fusion learns from
+    top_k: int = 256
 
     @classmethod
     def for_split(cls, split: Split) -> Recipe:
-        """A window is answered by many items, a left-out item by one: sequence targets and fading follow.
+        """A window is answered by many items, a left-out item by one: targets, fading and labels follow.
 
         Transitions and content join where the average item has few interactions.
         """
         many = split.protocol == "temporal"
         fading = Fading() if many else Fading(half_life_steps=2.0)
-        windows = WindowsConfig(
-            batch_size=32 if many else 128, n_positions=16, n_targets=20 if many else 1, max_windows=_MAX_WINDOWS
+        recipe = cls(
+            ease=EaseConfig(fading=fading),
+            attention=_attention(split.fit, many),
+            labels="validation" if many else "both",
         )
-        attention = AttentionConfig(windows=windows)
-        loop = LoopConfig(n_epochs=_epochs(split.fit, windows, attention.max_length), learning_rate=4e-3)
-        recipe = cls(ease=EaseConfig(fading=fading), attention=replace(attention, loop=loop))
         return recipe.for_rare_items(split.fit, fading) if len(split.fit) < _RARE * split.fit.n_items else recipe
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
         """With transitions; where the catalogue has words, with content as a part, in EASE and in transitions."""
+        recipe = replace(self, attention=_attention_to_rare(data, self.attention))
         if data.content is None:
-            return replace(self, transitions=TransitionsConfig(fading=fading))
+            return replace(recipe, transitions=TransitionsConfig(fading=fading))
         return replace(
-            self,
+            recipe,
             ease=replace(self.ease, l2=100.0, content=10.0),
             transitions=TransitionsConfig(n_alike=20, fading=fading),
             content=ContentConfig(fading=fading),
         )
 
+    def without(self, part: str) -> Recipe:
+        """With this part switched off."""
+        changed: dict[str, Any] = {part: None}
+        return replace(self, **changed)
+
     def parts(self, n_items: int) -> tuple[Part, ...]:
-        parts: list[Part] = [Popularity(n_items, self.popularity), Ease(n_items, self.ease)]
-        if self.transitions:
-            parts.append(Transitions(n_items, self.transitions))
-        if self.content:
-            parts.append(Content(n_items, self.content))
-        return (*parts, Attention(n_items, self.attention))
+        """Unfitted, in the order in which answers list their contributions."""
+        kinds: list[tuple[Callable[..., Part], object]] = [
+            (Popularity, self.popularity),
+            (Ease, self.ease),
+            (Transitions, self.transitions),
+            (Content, self.content),
+            (Attention, self.attention),
+        ]
+        return tuple(kind(n_items, config) for kind, config in kinds if config is not None)
 
 
-def _epochs(data: Interactions, windows: WindowsConfig, width: int) -> int:
-    """Enough to learn from about `_POSITIONS` positions: long histories are sampled, short ones passed over often."""
+def _attention(data: Interactions, many: bool) -> AttentionConfig:
+    windows = WindowsConfig(
+        batch_size=32 if many else 128, n_positions=16, n_targets=20 if many else 1, max_windows=_MAX_WINDOWS
+    )
+    config = AttentionConfig(windows=windows)
+    n_epochs = _epochs(data, windows, config.max_length, _POSITIONS, 20)
+    return replace(config, loop=LoopConfig(n_epochs=n_epochs, learning_rate=4e-3))
+
+
+def _attention_to_rare(data: Interactions, config: AttentionConfig) -> AttentionConfig:
+    """Items with few interactions need what is known of them besides, many looks, and much dropout."""
+    windows = replace(config.windows, batch_size=256, n_positions=50, max_windows=_MANY_WINDOWS)
+    n_epochs = _epochs(data, windows, config.max_length, _MANY_POSITIONS, 14)
+    loop = LoopConfig(n_epochs=n_epochs, learning_rate=2e-3, weight_decay=0.0)
+    return replace(config, dropout=0.4, side=96, n_negatives=1000, windows=windows, loop=loop)
+
+
+def _epochs(data: Interactions, windows: WindowsConfig, width: int, n_positions: int, at_most: int) -> int:
+    """Enough to learn from about `n_positions`: long histories are sampled, short ones passed over often."""
     lengths = np.maximum(np.diff(data.offsets) - 1, 0)
     n_windows = min(int(np.ceil(lengths / width).sum()), windows.max_windows)
     per_window = min(windows.n_positions, len(data) / max(int(np.ceil(lengths / width).sum()), 1))
-    return int(np.clip(round(_POSITIONS / max(n_windows * per_window, 1.0)), 1, 20))
+    return int(np.clip(round(n_positions / max(n_windows * per_window, 1.0)), 1, at_most))
 
 
 def repeats_matter(data: Interactions) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,31 +20,32 @@ from training.models.protocol import QUIET, Run
 T = TypeVar("T")
 Report = Callable[[str, float], None]  # (what, share done)
 
-_CODE = (
-    "content.py",
-    "interactions.py",
-    "loop.py",
-    "protocols.py",
-    "models",
-    "fusion",
-)  # a change here makes old results stale
-MEASURES = (
-    "association.py",
-    "background.py",
-    "beyond_accuracy.py",
-    "evaluate.py",
-    "metrics.py",
-    "segments.py",
-)  # a change here makes old measurements stale
+_IMPORT = re.compile(r"^from (training(?:\.\w+)*) import", re.MULTILINE)
 
 
-def code_hash(names: Sequence[str] = _CODE) -> str:
-    """Fingerprint of the source that decides what is learnt, or of other modules and packages."""
-    root = Path(training.__file__).parent
-    files = [path for name in names for path in ([root / name] if name.endswith(".py") else (root / name).glob("*.py"))]
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a stage took. After an interruption: since its last start."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float  # of the process, memory that was held before included; 0 where the system does not tell
+
+
+def code_hash(modules: Sequence[str]) -> str:
+    """Fingerprint of modules of `training`, by their dotted names, and of all others that they import."""
+    root = Path(training.__file__).parent.parent
+    waiting, known = list(modules), set[str]()
     digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.read_bytes())
+    while waiting:
+        name = waiting.pop()
+        path = (root / name.replace(".", "/")).with_suffix(".py")
+        if name not in known and path.exists():
+            waiting += _IMPORT.findall(path.read_text())
+        known.add(name)
+    for name in sorted(known):
+        path = (root / name.replace(".", "/")).with_suffix(".py")
+        digest.update(path.read_bytes() if path.exists() else b"")
     return digest.hexdigest()
 
 
@@ -55,17 +59,20 @@ class Stages:
 
     def __init__(self, folder: Path, report: Report, run: Run = QUIET) -> None:
         self.folder, self.report, self.run = folder, report, run
+        self.costs: dict[str, Cost] = {}  # of every stage asked for, kept ones as they were when they ran
 
     def once(self, name: str, key: str, work: Callable[[Run], T]) -> T:
         """The kept result of this name and key, or a new one, kept by rename when it is whole."""
         path = self.folder / f"{name}-{key}.pt"
         if path.exists():
             self.report(f"{name} (kept)", 1.0)
-            kept: T = torch.load(path, weights_only=False)  # our own file: written below, never fetched
+            kept: T
+            kept, self.costs[name] = torch.load(path, weights_only=False)  # our own file: written below, never fetched
             return kept
         self.report(name, 0.0)
         self.folder.mkdir(parents=True, exist_ok=True)
         checkpoint = path.with_suffix(".checkpoint")
+        meter = _Meter()
         result = work(
             replace(
                 self.run,
@@ -75,8 +82,26 @@ class Stages:
             )
         )
         scratch = path.with_suffix(f".{os.getpid()}.part")
-        torch.save(result, scratch)
+        self.costs[name] = meter.read()
+        torch.save((result, self.costs[name]), scratch)
         scratch.replace(path)
         checkpoint.unlink(missing_ok=True)
         self.report(name, 1.0)
         return result
+
+
+class _Meter:
+    """Time from now on, and the most memory that the process held."""
+
+    def __init__(self) -> None:
+        with suppress(OSError):  # Linux alone can begin anew; elsewhere the peak is that of the whole run
+            Path("/proc/self/clear_refs").write_text("5")
+        self.seconds, self.cpu_seconds = time.perf_counter(), time.process_time()
+
+    def read(self) -> Cost:
+        seconds, cpu_seconds = time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
+        peak = 0.0
+        with suppress(OSError, StopIteration):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            peak = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+        return Cost(seconds, cpu_seconds, peak)

@@ -18,19 +18,16 @@ from training.content import content_hash, item_content
 from training.data.dataset import Dataset
 from training.evaluate import Evaluation, Seen, evaluate
 from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bundle
-from training.fusion.additive import AdditiveFusion
-from training.fusion.candidates import collect
-from training.fusion.fit import fit_fusion
+from training.fusing import Fused, fit_fused, fit_parts, fusion_key
 from training.fusion.ranker import FusedRanker
-from training.interactions import Interactions, Vocabulary, read_interactions
+from training.interactions import Interactions, Requests, Vocabulary, read_interactions
 from training.models.attention import Attention
 from training.models.ease import Ease
 from training.models.popularity import Popularity
-from training.models.protocol import Part, Run
 from training.neighbours import nearest_by_vectors, strongest_weights
-from training.protocols import Protocol, Split, split
-from training.recipe import Recipe, repeats_matter
-from training.stages import MEASURES, Stages, code_hash, key_of
+from training.protocols import Past, Protocol, split
+from training.recipe import Labels, Recipe, repeats_matter
+from training.stages import Stages, code_hash, key_of
 from training.variants import Variant
 
 
@@ -39,6 +36,7 @@ class Judged:
     """A ranker fitted without the test window, and what it was worth there."""
 
     ranker: FusedRanker
+    fused: Fused
     evaluation: Evaluation
     recipe: Recipe
     protocol: Protocol
@@ -68,29 +66,42 @@ class Prepared:
         content = item_content(self.dataset, self.vocabulary) if self.variant.ids_only else self.data.content
         return Background.of(replace(fit, content=content), item_categories(self.dataset, self.vocabulary))
 
+    def key(self, cut: str) -> str:
+        """Of the data, read in this variant and cut in this way."""
+        facts = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
+        modules = ["training.interactions", "training.protocols", "training.content", "training.variants"]
+        return key_of(*facts, *self.variant.facts(), code_hash(modules))
+
     @property
     def protocol(self) -> Protocol:
         """The protocol that suits the data when none is asked for."""
         return "temporal" if self.dataset.has_times else "leave-one-out"
 
 
-def judge(prepared: Prepared, stages: Stages, protocol: Protocol, seen: Seen | None = None, seed: int = 0) -> Judged:
-    """Fit parts, fit the fusion on the validation window, and look at the test window once."""
+def judge(
+    prepared: Prepared,
+    stages: Stages,
+    protocol: Protocol,
+    seen: Seen | None = None,
+    seed: int = 0,
+    labels: Labels | None = None,
+) -> Judged:
+    """Fit parts, fit the fusion on the validation window, and look at the test window once.
+
+    labels: what the fusion learns from instead of what the recipe says
+    """
     cut = split(prepared.data, protocol, prepared.dataset.cutoffs)
     recipe = Recipe.for_split(cut)
+    if labels:
+        recipe = replace(recipe, labels=labels)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
-    hashes = (prepared.dataset.data_hash, content_hash(prepared.data.content), code_hash())
-    key = key_of(*hashes, prepared.dataset.cutoffs, protocol, recipe, seed, *prepared.variant.facts())
-    parts = _fit_parts(stages, recipe, cut.fit, cut.fit_now_ms, key)
-    fusion = stages.once(
-        f"fusion on validation, seen items {seen}",
-        key,
-        lambda run: _fit_fusion(parts, recipe, prepared.data, cut, seen, run),
-    )
-    ranker = FusedRanker(parts, fusion, recipe.top_k).eval()
+    data_key = prepared.key(protocol)
+    parts, fused = fit_fused(stages, recipe, prepared.data, cut, seen == "mask", data_key)
+    ranker = fused.ranker(parts, recipe.top_k, Past(cut.fit, cut.fit_now_ms, cut.validation))
+    key = key_of(fusion_key(recipe, data_key, seen == "mask"), seed)
     evaluation = stages.once(
         f"test window, seen items {seen}",
-        key_of(key, code_hash(MEASURES)),
+        key_of(key, code_hash(["training.evaluate"])),
         lambda run: evaluate(
             ranker,
             prepared.data,
@@ -101,7 +112,7 @@ def judge(prepared: Prepared, stages: Stages, protocol: Protocol, seen: Seen | N
             progress=run.progress,
         ),
     )
-    return Judged(ranker, evaluation, recipe, protocol, key)
+    return Judged(ranker, fused, evaluation, recipe, protocol, key)
 
 
 def train(prepared: Prepared, stages: Stages, bundles: Path) -> tuple[Path, Judged]:
@@ -117,8 +128,9 @@ def train(prepared: Prepared, stages: Stages, bundles: Path) -> tuple[Path, Judg
         return made[-1], judged
     dataset, data = prepared.dataset, prepared.data
     now_ms = round(dataset.cutoffs.data_end.timestamp() * 1000)
-    parts = _fit_parts(stages, judged.recipe, data, now_ms, key, " on everything")
-    ranker = FusedRanker(parts, judged.ranker.fusion, judged.recipe.top_k).eval()
+    everything = Past(data, now_ms, Requests(*(np.zeros(0, np.int64) for _ in range(4))))
+    parts = fit_parts(stages, judged.recipe.parts(data.n_items), everything, prepared.key("all"), " on everything")
+    ranker = judged.fused.ranker(parts, judged.recipe.top_k, everything)
     version = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key}"
     stages.report("export", 0.0)
     bundles.mkdir(parents=True, exist_ok=True)
@@ -178,22 +190,3 @@ def item_columns(dataset: Dataset, vocabulary: Vocabulary) -> dict[str, Column]:
             else:
                 columns[feature.name] = values.fillna(0).to_numpy(np.dtype(feature.dtype))
     return columns
-
-
-def _fit_parts(
-    stages: Stages, recipe: Recipe, data: Interactions, now_ms: int, key: str, where: str = ""
-) -> list[Part]:
-    def fit(part: Part) -> Part:
-        return stages.once(f"{part.name}{where}", key, lambda run: part.fit(data, now_ms, run))
-
-    return [fit(part) for part in recipe.parts(data.n_items)]
-
-
-def _fit_fusion(
-    parts: list[Part], recipe: Recipe, data: Interactions, cut: Split, seen: Seen, run: Run
-) -> AdditiveFusion:
-    unfitted = FusedRanker(parts, AdditiveFusion(len(parts)), recipe.top_k).eval()
-    candidates = collect(
-        unfitted, data, cut.validation, recipe.fusion.n_candidates, mask_seen=seen == "mask", progress=run.progress
-    )
-    return fit_fusion(candidates, recipe.fusion)

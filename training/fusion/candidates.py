@@ -83,7 +83,7 @@ def _evidence_chunk(
     eligible = torch.ones(len(rows), ranker.n_items + 1, dtype=torch.bool)
     if mask_seen:
         eligible.scatter_(1, items, False)
-    found = ranker.candidates(items, events, ages, eligible)
+    found = ranker.candidates(ranker.standardised(items, events, ages), items, ages, eligible)
     evidence = ranker.evidence(facts.table, found, items, ages)
     relevant = torch.zeros(len(rows), ranker.n_items + 1, dtype=torch.bool)
     n_relevant = torch.zeros(len(rows), dtype=torch.int64)
@@ -93,7 +93,8 @@ def _evidence_chunk(
         n_relevant[row] = len(wanted)
     hits = torch.gather(relevant, 1, found.items) & found.real
     users = torch.from_numpy(requests.users[rows])
-    return EvidenceTable(*(table.half() for table in evidence), hits, found.real, users, n_relevant)
+    told, shared, user = (table.half() for table in evidence)
+    return EvidenceTable(told, shared, user, hits, found.real, users, n_relevant)
 
 
 def collect(

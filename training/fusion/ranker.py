@@ -84,14 +84,18 @@ class FusedRanker(nn.Module):
         standardised: Tensor = centred / torch.clamp(spread, min=1e-6)
         return standardised
 
+    def first_scores(self, standardised: Tensor, items: Tensor, age_days: Tensor) -> Tensor:
+        """The logarithms of the first stage's probabilities, float32 (B, I + 1), -inf at padding."""
+        fused = self.first_stage(standardised, items, age_days)
+        return fused - torch.logsumexp(fused, dim=1, keepdim=True)
+
     def first_stage(self, standardised: Tensor, items: Tensor, age_days: Tensor) -> Tensor:
         """Fused scores float32 (B, I + 1) of the catalogue, -inf at padding."""
         fused = self.fusion.catalogue(standardised, situation(items, age_days), items)
         return torch.where(torch.arange(self.n_items + 1, device=items.device) > 0, fused, -torch.inf)
 
-    def candidates(self, items: Tensor, events: Tensor, age_days: Tensor, eligible: Tensor) -> Candidates:
+    def candidates(self, standardised: Tensor, items: Tensor, age_days: Tensor, eligible: Tensor) -> Candidates:
         """The K best eligible items of the first stage. eligible: bool (B, I + 1)."""
-        standardised = self.standardised(items, events, age_days)
         fused = self.first_stage(standardised, items, age_days)
         scores, chosen = torch.topk(torch.where(eligible, fused, -torch.inf), self.top_k, dim=1)
         parts = torch.gather(standardised, 2, chosen[:, None, :].expand(-1, standardised.shape[1], -1))
@@ -107,10 +111,17 @@ class FusedRanker(nn.Module):
     def forward(
         self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor, eligible: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        found = self.candidates(history_items, history_events, history_age_days, eligible)
+        standardised = self.standardised(history_items, history_events, history_age_days)
+        return self.answer(standardised, history_items, history_age_days, eligible)
+
+    def answer(
+        self, standardised: Tensor, items: Tensor, age_days: Tensor, eligible: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """items int64 (B, K), best first, scores (B, K), contributions (B, K, P), base (B,)."""
+        found = self.candidates(standardised, items, age_days, eligible)
         if self.second is None:
             return found.items, found.scores - found.mass[:, None], found.added.transpose(1, 2), -found.mass
-        evidence = self.evidence(self.second.facts.table, found, history_items, history_age_days)
+        evidence = self.evidence(self.second.facts.table, found, items, age_days)
         contributions = centred(self.second.stacker(evidence), found.real)  # (B, P, K)
         total = torch.where(found.real, contributions.sum(dim=1), _LOWEST)
         share = torch.logsumexp(torch.clamp(found.scores, min=_LOWEST), dim=1) - found.mass
@@ -119,14 +130,12 @@ class FusedRanker(nn.Module):
         ordered = torch.gather(contributions, 2, order[:, None, :].expand(-1, contributions.shape[1], -1))
         return torch.gather(found.items, 1, order), scores, ordered.transpose(1, 2), base
 
-    def catalogue(self, items: Tensor, events: Tensor, age_days: Tensor, eligible: Tensor) -> Tensor:
+    def catalogue(self, standardised: Tensor, items: Tensor, age_days: Tensor, eligible: Tensor) -> Tensor:
         """Scores float32 (B, I + 1) of all items, for evaluation: what is no candidate comes after all candidates."""
-        standardised = self.standardised(items, events, age_days)
-        first = self.first_stage(standardised, items, age_days)
-        scores = first - torch.logsumexp(first, dim=1, keepdim=True)
+        scores = self.first_scores(standardised, items, age_days)
         if self.second is None:
             return scores
-        chosen, second, _, _ = self(items, events, age_days, eligible)
+        chosen, second, _, _ = self.answer(standardised, items, age_days, eligible)
         real = second > _LOWEST
         lowest = torch.where(real, second, torch.inf).amin(dim=1, keepdim=True)
         rest = scores.masked_fill(~eligible, -torch.inf).scatter(1, chosen, -torch.inf).amax(dim=1, keepdim=True)

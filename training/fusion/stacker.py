@@ -59,24 +59,45 @@ class Stacker(nn.Module):
         self.pairs = nn.Parameter(torch.zeros(config.dim))
         self.linear = nn.Parameter(torch.zeros(n_parts, n_told))
         self.trust = nn.Parameter(torch.ones(n_parts))  # of the first stage's contribution
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
         for parameter in self.gate[2].parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, evidence: Evidence) -> Tensor:
         """Contributions float32 (B, P, C); their sum over P is the score."""
+        alone, h = self.parts(evidence)
+        weighted = h * self.pairs
+        others = h.sum(dim=1, keepdim=True) - h
+        contributions: Tensor = alone + 0.5 * (weighted * others).sum(dim=3)
+        return contributions
+
+    def score(self, evidence: Evidence) -> Tensor:
+        """The same summed over the parts, float32 (B, C), for less."""
+        alone, h = self.parts(evidence)
+        total = h.sum(dim=1)
+        pairs = torch.matmul(total.square() - h.square().sum(dim=1), self.pairs)
+        score: Tensor = alone.sum(dim=1) + 0.5 * pairs
+        return score
+
+    def parts(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        """What each part adds alone, (B, P, C), and its h, (B, P, C, D)."""
         n_parts, n_told, hidden = self.shape
         told, shared, user = self.standardised(evidence)
         gate = self.gate(user)
-        weights = (self.linear.flatten() + gate[:, : n_parts * n_told]).reshape(-1, n_parts, 1, n_told)
-        shift = gate[:, n_parts * n_told :].reshape(-1, n_parts, 1, hidden)
+        weights = (self.linear.flatten() + gate[:, : n_parts * n_told]).reshape(-1, n_parts, n_told, 1)
+        shift = self.first_bias + gate[:, n_parts * n_told :].reshape(-1, n_parts, 1, hidden)
         inputs = torch.cat([told, shared[:, None].expand(-1, n_parts, -1, -1)], dim=3)
-        inner = self.dropout(nn.functional.silu(torch.matmul(inputs, self.first) + self.first_bias + shift))
-        h = self.dropout(nn.functional.silu(torch.matmul(inner, self.second) + self.second_bias))  # (B, P, C, D)
-        others = h.sum(dim=1, keepdim=True) - h
-        own = (told * weights).sum(dim=3) + evidence.told[:, :, :, 1] * self.trust[:, None]
-        contributions: Tensor = own + (h * (self.own[:, None, :] + 0.5 * self.pairs * others)).sum(dim=3)
-        return contributions
+        inner = self.thinned(nn.functional.silu(torch.matmul(inputs, self.first) + shift))
+        h = self.thinned(nn.functional.silu(torch.matmul(inner, self.second) + self.second_bias))
+        alone = torch.matmul(told, weights) + torch.matmul(h, self.own[:, :, None])
+        return alone.squeeze(3) + evidence.told[:, :, :, 1] * self.trust[:, None], h
+
+    def thinned(self, inner: Tensor) -> Tensor:
+        """Dropout of the same numbers for all candidates of a request: candidates are compared with each other."""
+        if not self.training or not self.dropout:
+            return inner
+        kept = torch.ones(inner.shape[0], inner.shape[1], 1, inner.shape[3], device=inner.device)
+        return inner * nn.functional.dropout(kept, self.dropout)
 
     def standardised(self, evidence: Evidence) -> Evidence:
         return Evidence(
@@ -102,7 +123,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, evidence: Evidence) -> Tensor:
-        total: Tensor = sum(member(evidence) for member in self.members)  # type: ignore[assignment]
+        total: Tensor = sum(member(evidence) for member in self.members)
         return total / len(self.members)
 
 

@@ -19,6 +19,7 @@ from training.fusion.stacker import Ensemble, Stacker, StackerConfig
 from training.models.protocol import Progress, silent
 
 _SAMPLE = 1500  # requests from which means and spreads are taken
+_TRUSTS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
 _ENOUGH = 6000  # held-out requests: a larger table is held out once, a smaller one in turns
 
 
@@ -37,7 +38,7 @@ class StackerFitConfig:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Held-out NDCG@k after each round, (n_rounds + 1,), first without a second stage; and the round that was chosen."""
+    """Held-out NDCG@k before learning and after each round, (n_rounds + 1,), and how many rounds were chosen."""
 
     curve: tuple[float, ...]
     error: tuple[float, ...]  # standard error of the gain over the first stage
@@ -96,8 +97,10 @@ def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: i
         torch.manual_seed(seed)
         stacker = Stacker(n_parts, n_told, table.user.shape[1], config.network)
         sample = table.rows(torch.randperm(n)[:_SAMPLE])
+        several = float(table.n_relevant.float().mean()) >= config.several
         if n:
             stacker.learn_scale(sample.evidence())
+            start_where_loss_is_least(stacker, sample, config, several)
         yield stacker.eval()
     if not n:
         return
@@ -106,13 +109,12 @@ def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: i
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=steps * config.n_rounds + 1, pct_start=0.05
     )
-    several = float(table.n_relevant.float().mean()) >= config.several
     for number in range(config.n_rounds if at_most is None else at_most):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1000 * seed + number)
             stacker.train()
             order = torch.cat([torch.randperm(n) for _ in range(-(-steps * config.batch_size // n))])
-            for batch in order.split(config.batch_size)[:steps]:
+            for batch in torch.split(order, config.batch_size)[:steps]:
                 optimizer.zero_grad(set_to_none=True)
                 loss(stacker, table.rows(batch), config, several).backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(stacker.parameters(), 1.0)
@@ -121,9 +123,20 @@ def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: i
         yield stacker.eval()
 
 
+@torch.inference_mode()
+def start_where_loss_is_least(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig, several: bool) -> None:
+    """The first stage was fitted for its order: what its scores mean as logits is found out first."""
+    stacker.eval()
+    losses = []
+    for trust in _TRUSTS:
+        stacker.trust.fill_(trust)
+        losses.append(float(loss(stacker, table, config, several)))
+    stacker.trust.fill_(_TRUSTS[min(range(len(_TRUSTS)), key=losses.__getitem__)])
+
+
 def loss(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig, several: bool) -> Tensor:
     """Choice of the relevant candidates among all (cross entropy), or 1 - smooth NDCG where there are several."""
-    total = stacker(table.evidence()).sum(dim=1).masked_fill(~table.real, -1e4)
+    total = stacker.score(table.evidence()).masked_fill(~table.real, -1e4)
     if not several:
         chosen = table.relevant.float()
         of_row = (torch.log_softmax(total, dim=1) * chosen).sum(dim=1) / chosen.sum(dim=1)
@@ -138,9 +151,9 @@ def loss(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig, sever
 def ndcg(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig) -> Tensor:
     """NDCG@k of every request, float32 (R,)."""
     found = []
-    for rows in torch.arange(len(table.users)).split(512):
+    for rows in torch.split(torch.arange(len(table.users)), 512):
         part = table.rows(rows)
-        total = stacker(part.evidence()).sum(dim=1).masked_fill(~part.real, -torch.inf)
+        total = stacker.score(part.evidence()).masked_fill(~part.real, -torch.inf)
         best = torch.topk(total, min(config.k, total.shape[1]), dim=1).indices
         hits = torch.gather(part.relevant, 1, best).float()
         gain = (hits / torch.log2(torch.arange(2.0, best.shape[1] + 2.0))).sum(dim=1)

@@ -61,8 +61,8 @@ class Attention(Part):
     row_of: Tensor
     head: Tensor
     shares: Tensor
-    side: Tensor | None = None  # (n_head + 1, S) while it learns
-    of_side: nn.Linear | None = None
+    side: Tensor | None  # (n_head + 1, S) while it learns
+    of_side: nn.Linear | None
 
     def __init__(self, n_items: int, config: AttentionConfig | None = None) -> None:
         super().__init__()
@@ -71,6 +71,8 @@ class Attention(Part):
         self.register_buffer("row_of", torch.zeros(n_items + 1, dtype=torch.int64))
         self.register_buffer("head", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("shares", torch.zeros(0), persistent=False)
+        self.register_buffer("side", None, persistent=False)
+        self.register_module("of_side", None)
         self.know(torch.arange(1, n_items + 1))
 
     def know(self, head: Tensor) -> None:

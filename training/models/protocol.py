@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,7 @@ class Part(nn.Module, ABC):
     name: ClassVar[str]
     n_strengths: ClassVar[int] = 0  # kinds of strength that `between` tells
     n_items: int
+    config: Any  # a frozen dataclass: its `repr` is part of the key under which a fitted part is kept
 
     @abstractmethod
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:

@@ -1,4 +1,4 @@
-"""The second stage: exact Shapley values, learning from what users did next, and doing without where it does not pay."""
+"""The second stage: exact Shapley values, learning from what users did next, doing without where it does not pay."""
 
 from __future__ import annotations
 
