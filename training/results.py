@@ -1,34 +1,78 @@
-"""Evaluation results as JSON, with what is needed to know what they are about."""
+"""Evaluation results as JSON, with what is needed to know what they are about, and the trade-off as a picture."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from training.data.dataset import Dataset
-from training.train import Judged
+from training.models.protocol import Progress, silent
+from training.plots import can_draw, trade_off_figure, write_svg
+from training.protocols import split
+from training.stages import Stages
+from training.tradeoff import Point, trade_off
+from training.train import Judged, Prepared
 
 
-def write_results(dataset: Dataset, judged: Judged, out: Path | None = None) -> list[Path]:
-    """Write below the data set's `evaluation/`, and to `out` (a file, or a folder). Returns the paths."""
-    name = f"{judged.protocol}-{judged.evaluation.seen}.json"
-    paths = [dataset.folder / "evaluation" / name]
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an evaluation found. costs: stage → seconds, cpu_seconds, peak_mib of the run that did the work."""
+
+    prepared: Prepared
+    judged: Judged
+    points: Sequence[Point] = ()
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the file: the protocol, what became of seen items, and what differs from the defaults."""
+        return f"{self.judged.protocol}-{self.judged.evaluation.seen}{self.prepared.variant.suffix}.json"
+
+
+def costs_of(stages: Stages) -> dict[str, dict[str, float]]:
+    """Stage → seconds, cpu_seconds and peak_mib, of the run that did the work."""
+    return {name: asdict(cost) for name, cost in stages.costs.items()}
+
+
+def measure_trade_off(prepared: Prepared, judged: Judged, progress: Progress = silent) -> list[Point]:
+    """Accuracy against diversity on the test window."""
+    cut = split(prepared.data, judged.protocol, prepared.dataset.cutoffs)
+    background, seed = prepared.background(cut.fit), prepared.variant.seed
+    seen = judged.evaluation.seen
+    return trade_off(judged.ranker, prepared.data, cut.test, background, seen=seen, seed=seed, progress=progress)
+
+
+def write_results(result: Result, out: Path | None = None) -> list[Path]:
+    """Write below the data set's `evaluation/`, and to `out` (a file, or a folder). Returns the paths.
+
+    Beside each JSON file goes the plot of accuracy against diversity, when matplotlib is there.
+    """
+    dataset = result.prepared.dataset
+    paths = [dataset.folder / "evaluation" / result.name]
     if out is not None:
-        paths.append(out / f"{dataset.name}-{name}" if out.is_dir() else out)
-    text = json.dumps(as_json(dataset, judged), indent=1) + "\n"
+        paths.append(out / f"{dataset.name}-{result.name}" if out.is_dir() else out)
+    text = json.dumps(as_json(result), indent=1, allow_nan=False) + "\n"
+    written = []
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         part.write_text(text)
         part.replace(path)
-    return paths
+        written.append(path)
+        if result.points and can_draw():
+            title = f"{dataset.name}, {result.name.removesuffix('.json')}"
+            write_svg(trade_off_figure(result.judged.evaluation, result.points, title), path.with_suffix(".svg"))
+            written.append(path.with_suffix(".svg"))
+    return written
 
 
-def as_json(dataset: Dataset, judged: Judged) -> dict[str, Any]:
+def as_json(result: Result) -> dict[str, Any]:
+    dataset, judged, variant = result.prepared.dataset, result.judged, result.prepared.variant
     return {
         "dataset": dataset.name,
         "data_hash": dataset.data_hash,
@@ -37,8 +81,20 @@ def as_json(dataset: Dataset, judged: Judged) -> dict[str, Any]:
         "protocol": judged.protocol,
         "recipe": repr(judged.recipe),
         "key": judged.key,
+        "ids_only": variant.ids_only,
+        "ties": {"order": variant.ties, "told_by": result.prepared.ties},
+        "seed": variant.seed,
         **judged.evaluation.as_json(),
+        "trade_off": [
+            {"weight": point.weight, "ndcg@10": _interval(point.ndcg), "diversity@10": _interval(point.diversity)}
+            for point in result.points
+        ],
+        "costs": {name: dict(cost) for name, cost in result.costs.items()},
     }
+
+
+def _interval(value: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip(("mean", "low", "high"), value, strict=True))
 
 
 def commit() -> str:

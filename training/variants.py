@@ -41,9 +41,14 @@ class Variant:
         """For file names: empty by default."""
         return ("-ids-only" if self.ids_only else "") + ("-ties-shuffled" if self.ties == "shuffled" else "")
 
+    @property
+    def title(self) -> str:
+        """For headings: empty by default."""
+        return (", ids only" if self.ids_only else "") + (", ties shuffled" if self.ties == "shuffled" else "")
+
     def facts(self) -> tuple[Any, ...]:
         """What a key must hold besides the defaults."""
-        return () if self == Variant() else (repr(self),)
+        return (repr(self),) if self.suffix else ()
 
     def read(self, dataset: Dataset, data: Interactions, vocabulary: Vocabulary) -> tuple[Interactions, str]:
         """The interactions as this variant has them, and by which rule ties were told ("" when left alone)."""

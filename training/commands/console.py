@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,8 +12,16 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
+    from training.tradeoff import Point
 
 _NAMES = {"most_popular": "most popular"}
+_SHORT = {
+    "diversity@10": "diversity",
+    "novelty@10": "novelty",
+    "popularity_lift@10": "pop. lift",
+    "miscalibration@10": "miscalib.",
+    "gini@10": "gini",
+}
 
 
 @contextmanager
@@ -35,24 +43,80 @@ def stage_display(console: Console) -> Iterator[Callable[[str, float], None]]:
         yield report
 
 
-def metric_table(evaluation: Evaluation, title: str, narrow: bool = True) -> Table:
-    """Models down, metrics across, the 95 % interval under each number; narrow: those at 10 only."""
-    shown = ["hr@10", "ndcg@10", "mrr@10", "recall@10"] if narrow else [*next(iter(evaluation.rows.values()))]
-    table = Table(title=title, caption=_verdict(evaluation))
-    table.add_column("model", no_wrap=True)
-    for name in [*shown, "cover@10"]:
-        table.add_column(name, justify="right", no_wrap=True)
+def metric_table(evaluation: Evaluation, title: str) -> Table:
+    """Models down, the main metrics across, the 95 % interval under each number."""
+    shown = ("hr@10", "ndcg@10", "mrr@10", "recall@10")
+    table = _table([*shown, "cover@10"], title)
+    table.caption = _verdict(evaluation)
     for model, row in evaluation.rows.items():
-        cells = [f"{row[name][0]:.4f}\n[dim]{_short(row[name][1])}–{_short(row[name][2])}[/]" for name in shown]
-        style = "bold" if model == "fusion" else None
-        table.add_row(
-            _NAMES.get(model, model), *cells, f"{evaluation.catalogue[model]['coverage@10']:.3f}", style=style
-        )
+        cells = [*(_cell(row[name]) for name in shown), f"{evaluation.catalogue[model]['coverage@10']:.3f}"]
+        table.add_row(_NAMES.get(model, model), *cells, style=_style(model))
     return table
 
 
+def detail_tables(
+    evaluation: Evaluation, points: Sequence[Point], costs: Mapping[str, Mapping[str, float]]
+) -> Iterator[Table]:
+    """The other cut-offs, the whole catalogue, beyond accuracy, segments, the trade-off and what stages cost."""
+    for k in (5, 20):
+        yield _models(evaluation, [f"{metric}@{k}" for metric in ("hr", "ndcg", "mrr", "recall")], f"at {k}")
+    yield _models(evaluation, ["auc", "correlation"], "score and outcome over the whole catalogue")
+    beyond = ["diversity@10", "novelty@10", "popularity_lift@10", "miscalibration@10"]
+    yield _models(evaluation, beyond, f"beyond accuracy, at 10 (diversity by {evaluation.likeness})", ["gini@10"])
+    yield _segments(evaluation)
+    if points:
+        table = _table(["ndcg@10", "diversity@10"], "accuracy against diversity: the fusion re-ranked", "weight")
+        for point in points:
+            table.add_row(f"{point.weight:g}", _cell(point.ndcg), _cell(point.diversity))
+        yield table
+    if costs:
+        table = _table(["seconds", "CPU seconds", "peak MiB"], "cost of stages", "stage")
+        for name, cost in costs.items():
+            table.add_row(name, *(f"{cost[unit]:.1f}" for unit in ("seconds", "cpu_seconds", "peak_mib")))
+        yield table
+
+
+def _models(evaluation: Evaluation, names: Sequence[str], title: str, of_catalogue: Sequence[str] = ()) -> Table:
+    """One row a model; metrics that the data cannot give are left out."""
+    names = [name for name in names if any(name in row for row in evaluation.rows.values())]
+    table = _table([*names, *of_catalogue], title)
+    for model, row in evaluation.rows.items():
+        cells = [_cell(row[name]) if name in row else "" for name in names]
+        cells += [f"{evaluation.catalogue[model][name]:.3f}" for name in of_catalogue]
+        table.add_row(_NAMES.get(model, model), *cells, style=_style(model))
+    return table
+
+
+def _segments(evaluation: Evaluation) -> Table:
+    """One row a segment; the JSON has every model."""
+    best = evaluation.best_part
+    table = _table(["requests", best, "fusion", "difference"], "ndcg@10 by history and by wanted item", "segment")
+    for cut in evaluation.segments:
+        test = cut.paired["ndcg@10"]
+        cells = [_cell(cut.rows[model]["ndcg@10"]) for model in (best, "fusion")]
+        gain = f"{test['difference']:+.4f}\n[dim]{_short(test['low'])}–{_short(test['high'])}[/]"
+        table.add_row(f"{cut.kind}: {cut.name}", str(cut.n_users), *cells, gain)
+    return table
+
+
+def _table(columns: Sequence[str], title: str, first: str = "model") -> Table:
+    table = Table(title=title)
+    table.add_column(first, no_wrap=True)
+    for name in columns:
+        table.add_column(_SHORT.get(name, name), justify="right", no_wrap=True)
+    return table
+
+
+def _cell(value: tuple[float, float, float]) -> str:
+    return f"{value[0]:.4f}\n[dim]{_short(value[1])}–{_short(value[2])}[/]"
+
+
+def _style(model: str) -> str | None:
+    return "bold" if model == "fusion" else None
+
+
 def _short(value: float) -> str:
-    return f"{value:.3f}".removeprefix("0")
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.2f}"
 
 
 def _verdict(evaluation: Evaluation) -> str:

@@ -53,23 +53,32 @@ def evaluate(
     seen: Annotated[str, typer.Option(help="keep or mask items of the history; default: keep if users repeat")] = "",
     out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
     seed: Annotated[int, typer.Option(help="of ties, resampling and training")] = 0,
+    ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
+    ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
+    details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
-    from training.commands.console import metric_table, stage_display  # noqa: PLC0415
-    from training.results import write_results  # noqa: PLC0415
+    from training.commands.console import detail_tables, metric_table, stage_display  # noqa: PLC0415
+    from training.results import Result, costs_of, measure_trade_off, write_results  # noqa: PLC0415
     from training.stages import Stages  # noqa: PLC0415
     from training.train import Prepared, judge  # noqa: PLC0415
+    from training.variants import TIES, Variant  # noqa: PLC0415
 
     _one_of("--protocol", protocol, ("", *PROTOCOLS))
     _one_of("--seen", seen, ("", "keep", "mask"))
+    _one_of("--ties", ties, TIES)
     dataset = open_dataset(data)
     console = Console()
-    prepared = Prepared.read(dataset)
+    prepared = Prepared.read(dataset, Variant(ids_only, ties, seed))  # type: ignore[arg-type]
     with stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report)
         judged = judge(prepared, stages, protocol or prepared.protocol, seen or None, seed)  # type: ignore[arg-type]
-    console.print(metric_table(judged.evaluation, f"{dataset.name}: test, {judged.protocol}"))
-    for path in write_results(dataset, judged, out):
+        points = measure_trade_off(prepared, judged, lambda share: report("accuracy against diversity", share))
+    result = Result(prepared, judged, points, costs_of(stages))
+    console.print(metric_table(judged.evaluation, f"{dataset.name}: test, {judged.protocol}{prepared.variant.title}"))
+    for table in detail_tables(judged.evaluation, points, result.costs) if details else ():
+        console.print(table)
+    for path in write_results(result, out):
         console.print(f"written: {path}", soft_wrap=True)
 
 
