@@ -182,20 +182,28 @@ def replayed(messages: Iterable[Message]) -> dict[str, Row]:
 
 
 def history(
-    random: Random, n_events: int, n_users: int, n_items: int = 40, anonymous: float = 0.3, seconds: int = 10_000
+    random: Random,
+    n_events: int,
+    n_users: int,
+    n_items: int = 40,
+    anonymous: float = 0.3,
+    linked: float = 0.3,
 ) -> list[Message]:
-    """Shoppers who browse anonymously and log in, some of them, within sessions of their own."""
+    """Shoppers who browse anonymously and log in, some of them, within sessions of their own.
+
+    linked: how often an event of a user who is logged in tells so; the real intake tells it each time
+    """
     types = ("view", "view", "view", "click", "cart", "purchase", "removal")
     messages: list[Message] = []
     for number in range(n_events):
         user = random.randrange(n_users)
         session = f"s{user}-{random.randrange(3)}"
         signed_in = random.random() >= anonymous
-        at = START_MS + random.randrange(seconds) * 1000
+        at = START_MS + random.randrange(10_000) * 1000
         owner = f"u{user}" if signed_in else SESSION_PREFIX + session
         messages.append(
             Interaction(f"e{number}", owner, session, f"i{random.randrange(n_items)}", random.choice(types), at)
         )
-        if signed_in and random.random() < 0.3:
+        if signed_in and random.random() < linked:
             messages.append(SessionLink(session, f"u{user}", at))
     return messages

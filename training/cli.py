@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import data, features, models, serve, train
+from training.commands import data, events, features, models, serve, train
 
 INTERRUPTED: Final = 130
 
@@ -22,6 +22,7 @@ app: Final = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")
+app.add_typer(events.app, name="events")
 app.add_typer(models.app, name="models")
 app.command()(train.train)
 app.command()(train.evaluate)

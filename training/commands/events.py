@@ -1,0 +1,194 @@
+"""`fusionrec events …`: labels from the raw log, features built again from it, dead letters back into the queue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fusionrec.errors import BadInputError
+from fusionrec.settings import Settings
+from training.commands.data import folder_name
+
+if TYPE_CHECKING:
+    from training.feedback.labels import LabelConfig
+    from training.feedback.log import Window
+    from training.feedback.redrive import Outcome
+
+app = typer.Typer(help="What is made of the event log: labels, and live features built again.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Option("--data", "--dataset", help="name of a data set; default FUSIONREC_DATASET")]
+Cloud = Annotated[
+    bool, typer.Option("--cloud", help="the stores that the FUSIONREC_ variables name, not the local ones")
+]
+From = Annotated[str, typer.Option("--from", help="first day or time of receipt, UTC; e.g. 2026-11-01")]
+To = Annotated[str, typer.Option("--to", help="day or time before which receipt ended; 2026-11-02 leaves that day out")]
+LogPlace = Annotated[str, typer.Option("--log", help="folder or s3://bucket/prefix; default the data set's log/events")]
+
+
+@app.command()
+def replay(data: Name = "", start: From = "", end: To = "", log: LogPlace = "", cloud: Cloud = False) -> None:
+    """Build user_session again from the raw log; the rows end as if each event had been absorbed live.
+
+    Interrupted, the same command continues. It may run beside the live consumer in the cloud; locally stop the server.
+    """
+    from training.feedback.log import Log  # noqa: PLC0415  the command line starts without Arrow
+    from training.feedback.replay import replay as run  # noqa: PLC0415
+    from training.feedback.stores import cloud_stores, local_stores  # noqa: PLC0415
+
+    settings, window = Settings.from_env(), window_of(start, end)
+    folder = data_folder(settings, data)
+    stores = cloud_stores(settings) if cloud else local_stores(folder)
+    place = log or str(folder / "log" / "events")
+    console = Console()
+    wanted = hashlib.sha256(f"{place} {start} {end}".encode()).hexdigest()[:12]
+    scratch = folder / "log" / f"replay-{'cloud' if cloud else 'local'}-{wanted}"
+    with bars(console) as report:
+        done = run(Log.at(place), window, stores.absorber, stores.links, scratch, report)
+    console.print(f"{done.n_events} events of {done.n_users} users absorbed, {done.n_links} log-ins noted")
+    if done.gathered.rejected:
+        raise BadInputError(
+            f"{done.gathered.n_rejected} records could not be read; all others were",
+            pointer=str(done.gathered.rejected),
+        )
+
+
+@app.command()
+def labels(
+    data: Name = "",
+    start: From = "",
+    end: To = "",
+    log: LogPlace = "",
+    slate_log: Annotated[str, typer.Option("--slates", help="log of served slates; default log/slates")] = "",
+    weights: Annotated[
+        list[str] | None, typer.Option("--set", help="a weight of labels.LabelConfig, e.g. --set cart=0.5")
+    ] = None,
+) -> None:
+    """Write feedback/labels.parquet: what was shown and done, with weights and how likely each place was examined."""
+    from training.feedback.labels import make_labels  # noqa: PLC0415
+    from training.feedback.log import Log  # noqa: PLC0415
+
+    settings, window, console = Settings.from_env(), window_of(start, end), Console()
+    config = label_config(weights or [])
+    folder = data_folder(settings, data)
+    events = Log.at(log or str(folder / "log" / "events"))
+    slates = Log.at(slate_log or str(folder / "log" / "slates"))
+    with bars(console) as report:
+        made = make_labels(events, slates, window, config, folder / "feedback", report)
+    exposure = made.exposure
+    how = (
+        f"estimated from {exposure.n_touches} touches, ± {exposure.standard_error}" if exposure.estimated else "as set"
+    )
+    console.print(f"{made.n_rows} labels, {made.n_untouched} of items on display that were not touched")
+    console.print(f"position bias: exposure = (1 + position) ** -{exposure.eta} ({how})")
+    console.print(f"written to {folder / 'feedback' / 'labels.parquet'}")
+
+
+def label_config(given: list[str]) -> LabelConfig:
+    """Raises BadInputError for a name or value that is none."""
+    from training.feedback.labels import LabelConfig  # noqa: PLC0415
+
+    known = {field.name: field.type for field in fields(LabelConfig)}
+    values: dict[str, Any] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise BadInputError(f"no weight {name!r}; there are {', '.join(known)}", pointer="--set")
+        try:
+            values[name] = int(value) if known[name] == "int" else float(value)
+        except ValueError:
+            raise BadInputError(f"{value!r} is no number for {name}", pointer="--set") from None
+    return LabelConfig(**values)
+
+
+@app.command()
+def redrive(
+    data: Name = "",
+    cloud: Cloud = False,
+    only_list: Annotated[bool, typer.Option("--list", help="show the letters and their reasons; move none")] = False,
+    queue_url: Annotated[str, typer.Option(help="default FUSIONREC_EVENT_QUEUE_URL")] = "",
+    dead_letter_url: Annotated[str, typer.Option(help="default FUSIONREC_DEAD_LETTER_QUEUE_URL")] = "",
+) -> None:
+    """Give dead letters back to the consumer, once what stopped them is mended; unreadable ones stay."""
+    from training.feedback import redrive as work  # noqa: PLC0415
+    from training.feedback.stores import aws_client, dead_letter_folder, local_sink  # noqa: PLC0415
+
+    settings, console = Settings.from_env(), Console()
+    with console.status("dead letters") as status:
+
+        def progress(n_done: int) -> None:
+            status.update(f"dead letters: {n_done}")
+
+        if cloud:
+            source = dead_letter_url or settings.dead_letter_queue_url
+            target = queue_url or settings.event_queue_url
+            if not (source and target):
+                raise BadInputError("name both queues; the stack's outputs have them", pointer="--dead-letter-url")
+            outcome = work.redrive_queue(aws_client("sqs"), source, target, progress, only_list=only_list)
+        else:
+            from fusionrec.adapters.local_files import DeadLetterFiles  # noqa: PLC0415
+
+            folder = data_folder(settings, data)
+            letters = dead_letter_folder(folder)
+            sink = local_sink(folder)
+            outcome = work.redrive_files(letters, sink, DeadLetterFiles(letters), progress, only_list=only_list)
+    show(console, outcome, only_list)
+
+
+def show(console: Console, outcome: Outcome, only_list: bool) -> None:
+    if not outcome.n_done:
+        console.print("no dead letters")
+        return
+    table = Table("reason", "returned", "stayed", "example of what stayed")
+    for reason in sorted({*outcome.returned, *outcome.stayed}):
+        counts = (str(outcome.returned[reason]), str(outcome.stayed[reason]))
+        table.add_row(reason, *counts, outcome.details.get(reason, ""))
+    console.print(table)
+    if only_list and outcome.n_waiting > outcome.n_done:
+        console.print(f"about {outcome.n_waiting} letters wait; a queue shows no more than the first of each group")
+    if outcome.stayed and not only_list:
+        raise BadInputError(f"{outcome.stayed.total()} letters cannot be read and stay; remove them by hand")
+
+
+def window_of(start: str, end: str) -> Window:
+    from training.feedback.log import Window  # noqa: PLC0415
+
+    return Window(moment(start, "--from"), moment(end, "--to"))
+
+
+def moment(text: str, option: str) -> datetime | None:
+    """A day or a time; without an offset it is UTC. Raises BadInputError."""
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInputError(f"{text!r} is no day or time such as 2026-11-01", pointer=option) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def data_folder(settings: Settings, name: str) -> Path:
+    return settings.home / folder_name(name or settings.dataset)
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = display.add_task(what, total=total)
+            display.update(tasks[what], completed=done, total=total)
+
+        yield report

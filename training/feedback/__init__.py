@@ -1,0 +1,1 @@
+"""What is made of the raw log: labels for training, and live features built again."""

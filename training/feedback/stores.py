@@ -1,0 +1,62 @@
+"""Where features, links, logs and queues lie: in a data set's folder, or in the cloud as the environment names them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fusionrec.absorb import Absorber
+from fusionrec.adapters.clock import SystemClock
+from fusionrec.adapters.local_files import DeadLetterFiles, DirectSink
+from fusionrec.adapters.session_links import DynamoLinks, SqliteLinks
+from fusionrec.errors import BadInputError
+from fusionrec.ports import SessionLinks
+from fusionrec.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    absorber: Absorber
+    links: SessionLinks
+
+
+def local_stores(folder: Path) -> Stores:
+    """Of one data set. Raises StoreUnavailableError when its feature store was never made."""
+    from fusionrec.adapters.feast_local import open_local_store  # noqa: PLC0415 - seconds of import
+    from fusionrec.adapters.feast_sdk import SdkFeatures  # noqa: PLC0415
+
+    clock = SystemClock()
+    features = SdkFeatures(open_local_store(folder), clock).for_update()
+    links = SqliteLinks(folder / "log" / "session-links.db")
+    return Stores(Absorber(features, features, clock, links), links)
+
+
+def cloud_stores(settings: Settings) -> Stores:
+    """Tables `<FUSIONREC_TABLE_PREFIX>.<view>` of the account that the environment names."""
+    from fusionrec.adapters.feast_dynamodb import DynamoFeatures  # noqa: PLC0415
+
+    clock, client = SystemClock(), aws_client("dynamodb")
+    features = DynamoFeatures(client, settings.table_prefix, clock, consistent=True)
+    links = DynamoLinks(client, settings.table_prefix)
+    return Stores(Absorber(features, features, clock, links), links)
+
+
+def local_sink(folder: Path) -> DirectSink:
+    """Absorbs at once; what fails again becomes a dead letter again."""
+    return DirectSink(local_stores(folder).absorber, DeadLetterFiles(dead_letter_folder(folder)))
+
+
+def dead_letter_folder(folder: Path) -> Path:
+    return folder / "log" / "dead-letters"
+
+
+def aws_client(service: str) -> Any:
+    """Raises BadInputError when the environment names no region."""
+    import botocore.session  # noqa: PLC0415
+    from botocore.exceptions import NoRegionError  # noqa: PLC0415
+
+    try:
+        return botocore.session.get_session().create_client(service)
+    except NoRegionError:
+        raise BadInputError("no AWS region; set AWS_DEFAULT_REGION", pointer="AWS_DEFAULT_REGION") from None
