@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import data, events, features, models, serve, train
+from training.commands import data, events, features, models, search, serve, train
 
 INTERRUPTED: Final = 130
 
@@ -26,6 +26,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(models.app, name="models")
 app.command()(train.train)
 app.command()(train.evaluate)
+app.command()(search.search)
 app.command()(serve.serve)
 app.command()(serve.demo)
 
@@ -33,7 +34,7 @@ app.command()(serve.demo)
 def main() -> None:
     """Run a command; an expected error is one line on stderr."""
     try:
-        app()
+        _run()
     except FusionrecError as error:
         where = f"{error.pointer}: " if isinstance(error, BadInputError) and error.pointer else ""
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {where}{error}", style="red", markup=False)
@@ -45,6 +46,17 @@ def main() -> None:
             raise
         Console(stderr=True).print("interrupted; run the same command again to continue", style="yellow")
         sys.exit(INTERRUPTED)
+
+
+def _run() -> None:
+    """The command; of several processes under `torchrun` the first runs it, and the others help it to train."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        from training import distributed  # noqa: PLC0415 - the command line starts without torch
+
+        if distributed.launched():
+            distributed.run(app)
+            return
+    app()
 
 
 def run() -> None:

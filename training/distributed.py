@@ -41,14 +41,16 @@ def run(lead: Callable[[], None]) -> None:
     """`lead` in the leading process, help in the others. Raises FusionrecError in a helper that was left alone."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=_PATIENCE)
-    if rank() == LEADER:
-        try:
-            lead()
-        finally:
-            dismiss()
-    else:
-        help_out()
-    dist.destroy_process_group()
+    try:
+        if rank() == LEADER:
+            try:
+                lead()
+            finally:
+                dismiss()
+        else:
+            help_out()
+    finally:
+        dist.destroy_process_group()
 
 
 _in_job = False  # of the leader: the helpers are at work
@@ -66,8 +68,8 @@ def helped(work: Callable[..., None], *arguments: Any) -> Iterator[None]:
             job = pickle.dumps((work, arguments))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise FusionrecError(f"a model cannot be sent to the other processes: {error}; train in one") from error
+        _in_job = True
         dist.broadcast_object_list([job], src=LEADER, device=torch.device("cpu"))
-    _in_job = True
     yield
     _in_job = False  # only after success: an error leaves the helpers in the middle of it
 
@@ -88,8 +90,11 @@ def help_out() -> None:
                 return
             work, arguments = pickle.loads(box[0])  # noqa: S301 - from our own leader, over this run's process group
             work(*arguments)
-        except dist.DistBackendError as error:
-            raise FusionrecError("the leading process has ended, so this one ends too") from error
+        except RuntimeError as error:  # also how gloo says that a process is gone
+            detail = str(error).splitlines()[0]
+            raise FusionrecError(
+                f"process {rank()} cannot help any further ({detail}); see the leader's error"
+            ) from None
 
 
 def agreed(value: float | None) -> float | None:

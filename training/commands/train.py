@@ -18,12 +18,14 @@ Data = Annotated[
     str,
     typer.Option("--data", "--dataset", help="name of a prepared data set, or its folder; default FUSIONREC_DATASET"),
 ]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda (mixed precision), or auto: cuda where there is one")]
 PROTOCOLS = ("temporal", "leave-one-out")
 
 
 def train(
     data: Data = "",
     promote: Annotated[bool, typer.Option(help="serve the bundle if it beats the most popular items")] = True,
+    device: Device = "auto",
 ) -> None:
     """Fit the parts, fuse them, judge them on the test window, and write a bundle of everything.
 
@@ -31,15 +33,19 @@ def train(
     """
     from training import publish  # noqa: PLC0415  the command line starts without torch
     from training.commands.console import metric_table, stage_display  # noqa: PLC0415
+    from training.devices import choose  # noqa: PLC0415
+    from training.models.protocol import Run  # noqa: PLC0415
     from training.stages import Stages  # noqa: PLC0415
+    from training.tracking import tracked  # noqa: PLC0415
     from training.train import Prepared  # noqa: PLC0415
     from training.train import train as run  # noqa: PLC0415
 
-    dataset = open_dataset(data)
-    console = Console()
+    chosen, dataset, console = choose(device), open_dataset(data), Console()
     bundles = dataset.folder / "bundles"
-    with stage_display(console) as report:
-        path, judged = run(Prepared.read(dataset), Stages(dataset.folder / "work", report), bundles)
+    with tracked("train", dataset, {"device": str(chosen)}) as tracking, stage_display(console) as report:
+        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
+        path, judged = run(Prepared.read(dataset), stages, bundles)
+        tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, bundle=path.name)
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
     console.print(f"bundle {path}", soft_wrap=True)
     if promote:
@@ -53,26 +59,31 @@ def evaluate(
     seen: Annotated[str, typer.Option(help="keep or mask items of the history; default: keep if users repeat")] = "",
     out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
     seed: Annotated[int, typer.Option(help="of ties, resampling and training")] = 0,
+    device: Device = "auto",
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
     details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
     from training.commands.console import detail_tables, metric_table, stage_display  # noqa: PLC0415
+    from training.devices import choose  # noqa: PLC0415
+    from training.models.protocol import Run  # noqa: PLC0415
     from training.results import Result, costs_of, measure_trade_off, write_results  # noqa: PLC0415
     from training.stages import Stages  # noqa: PLC0415
+    from training.tracking import tracked  # noqa: PLC0415
     from training.train import Prepared, judge  # noqa: PLC0415
     from training.variants import TIES, Variant  # noqa: PLC0415
 
     _one_of("--protocol", protocol, ("", *PROTOCOLS))
     _one_of("--seen", seen, ("", "keep", "mask"))
     _one_of("--ties", ties, TIES)
-    dataset = open_dataset(data)
-    console = Console()
+    chosen, dataset, console = choose(device), open_dataset(data), Console()
     prepared = Prepared.read(dataset, Variant(ids_only, ties, seed))  # type: ignore[arg-type]
-    with stage_display(console) as report:
-        stages = Stages(dataset.folder / "work", report)
+    asked = {"protocol": protocol or prepared.protocol, "seen": seen, "seed": seed, "device": str(chosen)}
+    with tracked("evaluate", dataset, asked) as tracking, stage_display(console) as report:
+        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
         judged = judge(prepared, stages, protocol or prepared.protocol, seen or None, seed)  # type: ignore[arg-type]
+        tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key)
         points = measure_trade_off(prepared, judged, lambda share: report("accuracy against diversity", share))
     result = Result(prepared, judged, points, costs_of(stages))
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test, {judged.protocol}{prepared.variant.title}"))

@@ -1,0 +1,112 @@
+"""`fusionrec search`: better settings for one part."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from fusionrec.errors import BadInputError
+from training.commands.train import Data, open_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from training.search.study import Standing
+
+
+def search(
+    part: Annotated[str, typer.Option(help="which part: ease, transitions, attention, …")],
+    data: Data = "",
+    minutes: Annotated[float, typer.Option(min=0, help="how long; 0 only looks at what earlier runs found")] = 10.0,
+    users: Annotated[int, typer.Option(min=2, help="validation users to choose on, and as many to check on")] = 1000,
+    apply: Annotated[bool, typer.Option(help="use the settings found, if they proved better")] = True,
+    afresh: Annotated[bool, typer.Option("--afresh", help="start from the recipe's own settings")] = False,
+    seed: Annotated[int, typer.Option(help="of users, draws and ties")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+) -> None:
+    """Try settings of one part on validation requests, never on the test window, and keep the best with its evidence.
+
+    A run goes on where the one before it ended; several processes may search the same part at once.
+    """
+    from training import distributed  # noqa: PLC0415  the command line starts without torch and Optuna
+    from training.best_settings import best_file, write_best  # noqa: PLC0415
+    from training.devices import choose  # noqa: PLC0415
+    from training.models.protocol import Run  # noqa: PLC0415
+    from training.results import commit  # noqa: PLC0415
+    from training.search.evidence import evidence  # noqa: PLC0415
+    from training.search.prepared import search_of  # noqa: PLC0415
+    from training.search.spaces import searchable  # noqa: PLC0415
+    from training.search.study import climb, open_study  # noqa: PLC0415
+    from training.tracking import tracked  # noqa: PLC0415
+    from training.train import Prepared  # noqa: PLC0415
+
+    if distributed.launched():
+        raise BadInputError("runs in one process; start the command several times instead of using torchrun")
+    searchable(part)
+    chosen, dataset, console = choose(device), open_dataset(data), Console()
+    wanted = search_of(Prepared.read(dataset), part, users, seed, from_defaults=afresh)
+    study = open_study(wanted, dataset.folder / "search" / f"{part}.journal")
+    parameters = {"part": part, "minutes": minutes, "users": users, "seed": seed, "device": str(chosen)}
+    with tracked("search", dataset, {**parameters, "study": study.study_name}) as run:
+        with budget_display(console, minutes * 60, part) as tell:
+            climb(wanted, study, minutes * 60, Run(record=run.record, device=chosen), tell)
+        found = {**evidence(wanted, study), "data_hash": dataset.data_hash, "commit": commit()}
+        found["run_id"], found["in_use"] = run.folder.name, bool(found["better"] and apply)
+        run.metrics.update({name: found["chosen_on"][name] for name in ("best", "default")})
+    path = best_file(dataset, part)
+    if found["in_use"] or not path.exists():  # an earlier winner stays in use until a better one is found
+        write_best(path, found)
+    else:
+        path = path.with_name(f"latest-{part}.json")
+        write_best(path, found)
+    _print(console, found)
+    console.print(f"written: {path}", soft_wrap=True)
+
+
+@contextmanager
+def budget_display(console: Console, seconds: float, part: str) -> Iterator[Callable[[Standing], None]]:
+    """The time that is spent, the trials, and the best of them; in a log one line for each better trial."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    best: list[float] = []
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console,
+        disable=not console.is_terminal,
+    ) as display:  # fmt: skip
+        task = display.add_task(f"{part}: the settings in use", total=max(seconds, 1.0))
+
+        def tell(standing: Standing) -> None:
+            text = f"{part}: {standing.n_trials} trials"
+            if standing.best is not None:
+                text += f", best {standing.best:.4f}"
+            if standing.default is not None:
+                text += f" (in use {standing.default:.4f})"
+            display.update(task, description=text, completed=min(standing.seconds, seconds))
+            if not console.is_terminal and standing.best is not None and (not best or standing.best > best[-1]):
+                best.append(standing.best)
+                console.print(text)
+
+        yield tell
+
+
+def _print(console: Console, found: dict[str, Any]) -> None:
+    gain = found["checked_on"]["best_minus_default"]
+    settings = ", ".join(f"{path} {_short(value)}" for path, value in found["settings"].items())
+    console.print(f"best of {found['n_trials']['finished']} trials: {settings}")
+    console.print(
+        f"on {found['checked_on']['n_users']} other users: {gain['difference']:+.4f} "
+        f"({gain['low']:+.4f} to {gain['high']:+.4f}) {found['metric']}"
+    )
+    if found["in_use"]:
+        console.print("proved better: in use from the next training")
+    elif found["better"]:
+        console.print("proved better; --apply takes them into use")
+    else:
+        console.print("not proved better than what is in use, which stays; more --minutes may find more")
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
