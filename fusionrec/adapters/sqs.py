@@ -99,7 +99,8 @@ class SqsDeadLetters:
             self._client.send_message(
                 QueueUrl=self._queue_url,
                 MessageBody=body,
-                MessageGroupId=group or _digest(body),
+                # What is unreadable is a group by itself, so that it does not hold up its user's letters.
+                MessageGroupId=_digest(body) if reason == "unreadable" or not group else group,
                 MessageDeduplicationId=_digest(f"{group}{body}"),
                 MessageAttributes={k: {"DataType": "String", "StringValue": text} for k, text in texts.items()},
             )

@@ -44,11 +44,11 @@ def estimate_eta(items: Ints, positions: Ints, touched: npt.NDArray[np.bool_], m
     """
     cells, cell_of = np.unique(np.stack([items, positions]), axis=1, return_inverse=True)
     n_shown = np.bincount(cell_of, minlength=cells.shape[1]).astype(np.float64)
-    n_touched = np.bincount(cell_of, weights=touched.astype(np.float64), minlength=cells.shape[1])
+    n_touched = np.bincount(cell_of, touched.astype(np.float64), cells.shape[1]).astype(np.float64)
     owner = np.unique(cells[0], return_inverse=True)[1]
     several = np.bincount(owner)[owner] > 1
     owner = np.unique(owner[several], return_inverse=True)[1]
-    n_shown, n_touched = n_shown[several], np.asarray(n_touched[several], np.float64)
+    n_shown, n_touched = n_shown[several], n_touched[several]
     log_place = np.log1p(cells[1][several].astype(np.float64))
     n_touches = int(n_touched.sum())
     if n_touches < max(min_touches, 1):

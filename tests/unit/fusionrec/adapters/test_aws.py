@@ -171,10 +171,10 @@ def test_a_raw_log_that_takes_nothing_refuses_the_events(turns: list[Any]) -> No
 def test_a_dead_letter_carries_its_reason() -> None:
     sqs = client("sqs")
     url = sqs.create_queue(QueueName="dead.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-    SqsDeadLetters(sqs, url).put("{", "group", "unreadable", "x" * 2000)
+    SqsDeadLetters(sqs, url).put("{", "group", "failed", "x" * 2000)
     (letter,) = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"], AttributeNames=["All"])["Messages"]
     assert (letter["Body"], letter["Attributes"]["MessageGroupId"]) == ("{", "group")
-    assert letter["MessageAttributes"]["reason"]["StringValue"] == "unreadable"
+    assert letter["MessageAttributes"]["reason"]["StringValue"] == "failed"
     assert letter["MessageAttributes"]["detail"]["StringValue"] == "x" * 512
 
 
