@@ -30,8 +30,13 @@ class VectorPart(Part):
 
     def between(self, recent: Tensor, candidates: Tensor) -> Tensor:
         """Cosine of the items' vectors."""
-        unit_recent, unit_candidates = (unit(self.vectors[items]) for items in (recent, candidates))
-        return torch.einsum("brd,bcd->brc", unit_recent, unit_candidates)[:, None]
+        return cosines(self.vectors, recent, candidates)
+
+
+def cosines(vectors: Tensor, recent: Tensor, candidates: Tensor) -> Tensor:
+    """float32 (B, 1, R, C), for int64 (B, R) and (B, C); zero vectors have cosine 0 with all others."""
+    of_recent, of_candidates = (unit(vectors[items]) for items in (recent, candidates))
+    return torch.einsum("brd,bcd->brc", of_recent, of_candidates)[:, None]
 
 
 def unit(vectors: Tensor) -> Tensor:
