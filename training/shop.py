@@ -18,18 +18,23 @@ from fusionrec.feature_spec import DAY_MS, EVENT_CODES, ITEM_ATTRIBUTES, ITEM_ST
 from training.evaluate import evaluate
 from training.export import N_NEIGHBOURS, BundleParts, write_bundle
 from training.fusion.additive import AdditiveFusion
-from training.fusion.ranker import FusedRanker
+from training.fusion.evidence import width_of, width_of_user
+from training.fusion.facts import ItemFacts
+from training.fusion.ranker import FusedRanker, SecondStage
+from training.fusion.stacker import Ensemble, Stacker, StackerConfig
 from training.interactions import Interactions, Requests
 from training.loop import LoopConfig
 from training.models.attention import Attention, AttentionConfig
+from training.models.content import Content
 from training.models.ease import Ease, EaseConfig
 from training.models.popularity import Popularity, PopularityConfig
+from training.models.transitions import Transitions
 from training.models.windows import WindowsConfig
 from training.neighbours import Neighbours, nearest_by_vectors, strongest_weights
 
 NOW: Final = datetime(2026, 11, 1, tzinfo=UTC)
 NOW_MS: Final = int(NOW.timestamp() * 1000)
-TOP_K: Final = 300
+TOP_K: Final = 256
 _WORDS: Final = ("oat", "rye", "fig", "plum", "mint", "leek", "kale", "pear", "bean", "corn", "lime", "date")
 _DEPARTMENTS: Final = ("bakery", "fruit", "dairy", "drinks", "pantry", "household", "frozen", "garden")
 
@@ -86,18 +91,29 @@ def write_toy_bundle(folder: Path) -> Path:
     return write_bundle(folder, ranker, parts, created_at=NOW)
 
 
-def random_ranker(n_items: int, seed: int = 0, *, dim: int = 64, n_neighbours: int = 150) -> FusedRanker:
-    """A ranker of true structure and size with random weights, for timing."""
+def random_ranker(n_items: int, seed: int = 0, *, dim: int = 64, n_neighbours: int = 128) -> FusedRanker:
+    """A ranker of true structure and size with random weights, for timing: five parts, two stages."""
     torch.manual_seed(seed)
     popularity, ease = Popularity(n_items), Ease(n_items)
     popularity.log_new = popularity.log_popularity = torch.log_softmax(torch.randn(n_items + 1), dim=0)
-    n_head = min(n_items, ease.config.max_items)
-    head = torch.randperm(n_items)[:n_head] + 1
-    ease.row_of[head] = torch.arange(1, n_head + 1)
-    ease.neighbours = torch.randint(1, n_items + 1, (n_head + 1, n_neighbours), dtype=torch.int32)
-    ease.weights = torch.randn(n_head + 1, n_neighbours).mul_(0.05)
+    transitions, content = Transitions(n_items), Content(n_items)
+    for rows, n, at_most in (
+        (ease, n_neighbours, ease.config.max_items),
+        (transitions, n_neighbours, n_items),
+        (transitions.successions, transitions.config.n_successors, n_items),
+        (content, content.config.n_neighbours, n_items),
+    ):
+        head = torch.randperm(n_items)[:at_most].numpy() + 1
+        rows.keep(head, torch.randint(1, n_items + 1, (len(head), n)), torch.randn(len(head), n).mul_(0.05))
     attention = Attention(n_items, AttentionConfig(dim=dim, max_items=n_items)).eval()
-    return FusedRanker([popularity, ease, attention], AdditiveFusion(3), TOP_K).eval()
+    parts = [popularity, ease, transitions, content, attention]
+    facts = ItemFacts(n_items)
+    facts.table = torch.rand(facts.table.shape)
+    members = [Stacker(len(parts), width_of(parts), width_of_user(len(parts)), StackerConfig()) for _ in range(2)]
+    for parameter in (parameter for member in members for parameter in member.parameters()):
+        torch.nn.init.normal_(parameter, std=0.1)
+    second = SecondStage(Ensemble(members), facts)
+    return FusedRanker(parts, AdditiveFusion(len(parts)), TOP_K, second).eval()
 
 
 def write_random_bundle(folder: Path, n_items: int = 12_000, seed: int = 0) -> Path:

@@ -87,9 +87,9 @@ class Stacker(nn.Module):
         weights = (self.linear.flatten() + gate[:, : n_parts * n_told]).reshape(-1, n_parts, n_told, 1)
         shift = self.first_bias + gate[:, n_parts * n_told :].reshape(-1, n_parts, 1, hidden)
         inputs = torch.cat([told, shared[:, None].expand(-1, n_parts, -1, -1)], dim=3)
-        inner = self.thinned(nn.functional.silu(torch.matmul(inputs, self.first) + shift))
-        h = self.thinned(nn.functional.silu(torch.matmul(inner, self.second) + self.second_bias))
-        alone = torch.matmul(told, weights) + torch.matmul(h, self.own[:, :, None])
+        inner = self.thinned(nn.functional.silu(side_by_side(inputs, self.first) + shift))
+        h = self.thinned(nn.functional.silu(side_by_side(inner, self.second) + self.second_bias))
+        alone = torch.matmul(told, weights) + side_by_side(h, self.own[:, :, None])
         return alone.squeeze(3) + evidence.told[:, :, :, 1] * self.trust[:, None], h
 
     def thinned(self, inner: Tensor) -> Tensor:
@@ -125,6 +125,14 @@ class Ensemble(nn.Module):
     def forward(self, evidence: Evidence) -> Tensor:
         total: Tensor = sum(member(evidence) for member in self.members)
         return total / len(self.members)
+
+
+def side_by_side(inputs: Tensor, weights: Tensor) -> Tensor:
+    """Every part's inputs times its own weights: (B, P, C, N) and (P, N, H) -> (B, P, C, H), as P large products."""
+    batch, n_parts, n_candidates, n_inputs = inputs.shape
+    long = inputs.transpose(0, 1).reshape(n_parts, -1, n_inputs)
+    product = torch.bmm(long, weights)
+    return product.reshape(n_parts, batch, n_candidates, weights.shape[2]).transpose(0, 1)
 
 
 def _spread(spread: Tensor) -> Tensor:

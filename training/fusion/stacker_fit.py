@@ -20,7 +20,7 @@ from training.models.protocol import Progress, silent
 
 _SAMPLE = 1500  # requests from which means and spreads are taken
 _TRUSTS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
-_ENOUGH = 6000  # held-out requests: a larger table is held out once, a smaller one in turns
+_ENOUGH = 4000  # held-out requests, about
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +68,35 @@ def choose_rounds(
     labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
 ) -> Choice:
     """How long to learn, from held-out users."""
+    values = held_out(labels, extra, config, progress)
+    gain = values - values[:1]
+    error = gain.std(dim=1) / values.shape[1] ** 0.5
+    best = int(values.mean(dim=1).argmax())
+    chosen = best if float(gain[best].mean()) > float(error[best]) else 0
+    return Choice(tuple(values.mean(dim=1).tolist()), tuple(error.tolist()), chosen)
+
+
+def held_out(
+    labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
+) -> Tensor:
+    """NDCG@k of held-out requests before learning and after each round, float32 (n_rounds + 1, R): a fifth of them, or
+    each fifth in turn where that is few."""
     n = len(labels.users)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    folds = order.chunk(5)
-    n_turns = min(len(folds), max(1, -(-_ENOUGH * len(folds) // max(n, 1))))
-    gains = []
+    folds = torch.chunk(torch.randperm(n, generator=torch.Generator().manual_seed(0)), 5)
+    n_turns = min(len(folds), max(1, round(_ENOUGH * len(folds) / max(n, 1))))
+    found = []
     for turn in range(n_turns):
         held = folds[turn]
         inside = torch.ones(n, dtype=torch.bool)
         inside[held] = False
         others = None if extra is None else extra.rows(~torch.isin(extra.users, labels.users[held]))
         table, judge = joined(labels.rows(inside), others), labels.rows(held)
-        gains.append(torch.stack([ndcg(stacker, judge, config) for stacker in rounds(table, config, 0)]))
-        progress((turn + 1) / n_turns)
-    values = torch.cat(gains, dim=1)  # (n_rounds + 1, held-out requests)
-    gain = values - values[:1]
-    error = gain.std(dim=1) / values.shape[1] ** 0.5
-    best = int(values.mean(dim=1).argmax())
-    chosen = best if float(gain[best].mean()) > float(error[best]) else 0
-    return Choice(tuple(values.mean(dim=1).tolist()), tuple(error.tolist()), chosen)
+        after = []
+        for stacker in rounds(table, config, 0):
+            after.append(ndcg(stacker, judge, config))
+            progress((turn + len(after) / (config.n_rounds + 1)) / n_turns)
+        found.append(torch.stack(after))
+    return torch.cat(found, dim=1)
 
 
 def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: int | None = None) -> Iterator[Stacker]:

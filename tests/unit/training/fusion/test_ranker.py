@@ -18,8 +18,11 @@ from tests.suites.models import arrays, padded, shop_inputs
 from training.export import HISTORY_INPUTS, OUTPUTS, check_parity, export_ranker
 from training.fusion.additive import AdditiveFusion, situation
 from training.fusion.candidates import PartScores, union_of_first
+from training.fusion.evidence import width_of, width_of_user
+from training.fusion.facts import ItemFacts
 from training.fusion.fit import FusionConfig, fit_fusion
-from training.fusion.ranker import FusedRanker
+from training.fusion.ranker import FusedRanker, SecondStage
+from training.fusion.stacker import Ensemble, Stacker, StackerConfig
 from training.models.attention import Attention, AttentionConfig
 from training.models.ease import Ease, EaseConfig
 from training.models.popularity import Popularity
@@ -31,9 +34,9 @@ def shop() -> Shop:
     return two_taste_shop()
 
 
-@pytest.fixture(scope="module")
-def ranker(shop: Shop) -> FusedRanker:
-    """K = 4 of 10 items, a gate that depends on the situation, bent shapes."""
+@pytest.fixture(scope="module", params=["one stage", "two stages"])
+def ranker(request: pytest.FixtureRequest, shop: Shop) -> FusedRanker:
+    """K = 4 of 10 items, a gate that depends on the situation, bent shapes; a second stage with pairs of parts."""
     torch.manual_seed(1)
     data = shop.interactions
     attention = Attention(10, AttentionConfig(dim=8, n_layers=1, max_length=8)).eval()
@@ -41,7 +44,13 @@ def ranker(shop: Shop) -> FusedRanker:
     fusion = AdditiveFusion(3)
     for parameter in fusion.parameters():
         torch.nn.init.uniform_(parameter, 0.1, 1.0)
-    return FusedRanker([*parts, attention], fusion, top_k=4).eval()
+    second = None
+    if request.param == "two stages":
+        stacker = Stacker(3, width_of([*parts, attention]), width_of_user(3), StackerConfig(hidden=6, dim=4))
+        for parameter in stacker.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+        second = SecondStage(Ensemble([stacker]), ItemFacts(10).fit(data, NOW_MS))
+    return FusedRanker([*parts, attention], fusion, top_k=4, second=second).eval()
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +138,7 @@ def test_padding_changes_nothing(graph: Path, shop: Shop) -> None:
 
 
 def test_scores_are_log_probabilities_of_the_catalogue(ranker: FusedRanker, shop: Shop) -> None:
-    wide = FusedRanker(list(ranker.parts), ranker.fusion, top_k=10)
+    wide = FusedRanker(list(ranker.parts), ranker.fusion, top_k=10, second=ranker.second)
     tensors = [torch.from_numpy(array) for array in shop_inputs(shop)]
     with torch.inference_mode():
         _, scores, _, _ = wide(*tensors, torch.ones(14, 11, dtype=torch.bool))
@@ -167,3 +176,29 @@ def test_the_union_holds_the_first_items_of_every_part_once() -> None:
     scores = torch.tensor([[[9.0, 8.0, 1.0, 0.0, -1.0], [0.0, 1.0, 2.0, 8.0, 9.0]]])
     chosen = union_of_first(scores, 4)
     assert sorted(chosen[0].tolist()) == [0, 1, 3, 4]
+
+
+def test_the_second_stage_orders_the_candidates_of_the_first(ranker: FusedRanker, shop: Shop) -> None:
+    """The same four items, and together as probable as the first stage held them."""
+    one = FusedRanker(list(ranker.parts), ranker.fusion, top_k=4).eval()
+    tensors = [torch.from_numpy(array) for array in shop_inputs(shop)]
+    everything = torch.ones(14, 11, dtype=torch.bool)
+    with torch.inference_mode():
+        first_items, first_scores, _, _ = one(*tensors, everything)
+        items, scores, _, _ = ranker(*tensors, everything)
+    assert_allclose(items.sort(dim=1).values, first_items.sort(dim=1).values)
+    assert_allclose(scores.logsumexp(dim=1), first_scores.logsumexp(dim=1), atol=1e-5)
+    assert (items != first_items).any() == (ranker.second is not None)
+
+
+def test_evaluation_ranks_the_candidates_as_the_answer_does(ranker: FusedRanker, shop: Shop) -> None:
+    tensors = [torch.from_numpy(array) for array in shop_inputs(shop)]
+    eligible = torch.ones(14, 11, dtype=torch.bool)
+    eligible[:, 0] = False
+    eligible[:, 3] = False
+    with torch.inference_mode():
+        items, scores, _, _ = ranker(*tensors, eligible)
+        whole = ranker.catalogue(ranker.standardised(*tensors), tensors[0], tensors[2], eligible)
+    ranked = whole.masked_fill(~eligible, -torch.inf).topk(4, dim=1)
+    assert_allclose(ranked.indices, items)
+    assert_allclose(ranked.values, scores, atol=1e-5)
