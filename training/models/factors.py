@@ -52,6 +52,11 @@ def side_information(data: Interactions, head: npt.NDArray[np.int64], n_factors:
     return torch.cat(blocks, dim=1)
 
 
+def content_factors(content: sp.csr_matrix, n_factors: int) -> Tensor:
+    """What words and attributes say of items: float32 (n_items + 1, at most n_factors). content: (n_items + 1, F)"""
+    return _factors(content, n_factors)
+
+
 def _factors(matrix: sp.csr_matrix, n_factors: int) -> Tensor:
     """Left singular vectors times singular values, float32 (H, at most n_factors), of a stated size."""
     n_factors = min(n_factors, min(matrix.shape) - 1)
