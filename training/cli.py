@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import data, events, features, models, search, serve, train
+from training.commands import ablate, data, events, features, models, search, serve, train
 
 INTERRUPTED: Final = 130
 
@@ -26,6 +26,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(models.app, name="models")
 app.command()(train.train)
 app.command()(train.evaluate)
+app.command()(ablate.ablate)
 app.command()(search.search)
 app.command()(serve.serve)
 app.command()(serve.demo)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from training.best_settings import best_settings
+from training.data.dataset import Dataset
 from training.fusion.fit import FusionConfig
 from training.fusion.stacker_fit import StackerFitConfig
 from training.interactions import Interactions
 from training.loop import LoopConfig
+from training.models.als import Als, AlsConfig
 from training.models.attention import Attention, AttentionConfig
 from training.models.content import Content, ContentConfig
 from training.models.ease import Ease, EaseConfig
+from training.models.frequency import FrequencyAttention
+from training.models.graph import Graph, GraphConfig
+from training.models.item_knn import ItemKnn, ItemKnnConfig
 from training.models.popularity import Popularity, PopularityConfig
 from training.models.protocol import Part
 from training.models.sparse_rows import Fading
 from training.models.transitions import Transitions, TransitionsConfig
+from training.models.two_tower import TwoTower, TwoTowerConfig
 from training.models.windows import WindowsConfig
 from training.protocols import Split
 
@@ -38,6 +45,11 @@ class Recipe:
     transitions: TransitionsConfig | None = None  # None: the part is off
     content: ContentConfig | None = None
     attention: AttentionConfig = field(default_factory=AttentionConfig)
+    item_knn: ItemKnnConfig | None = None  # from here on: off, since they bought nothing where they were measured
+    als: AlsConfig | None = None
+    graph: GraphConfig | None = None
+    two_tower: TwoTowerConfig | None = None
+    frequency: AttentionConfig | None = None
     fusion: FusionConfig = field(default_factory=FusionConfig)
     stacker: StackerFitConfig | None = field(default_factory=StackerFitConfig)  # None: one stage
     labels: Labels = "validation"  # what the fusion learns from
@@ -70,6 +82,27 @@ class Recipe:
             content=ContentConfig(fading=fading),
         )
 
+    def with_best(self, dataset: Dataset) -> Recipe:
+        """With the settings that a search found for this data set and put in use. Raises DataError."""
+        names = [entry.name for entry in fields(self) if entry.name not in ("fusion", "stacker", "labels", "top_k")]
+        on = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return replace(self, **{name: best_settings(dataset, name, config) for name, config in on.items()})
+
+    def with_everything(self, split: Split) -> Recipe:
+        """With every kind of part switched on: for finding out what each of them buys."""
+        fading = self.ease.fading
+        content = None if split.fit.content is None else ContentConfig(fading=fading)
+        return replace(
+            self,
+            transitions=self.transitions or TransitionsConfig(fading=fading),
+            content=self.content or content,
+            item_knn=ItemKnnConfig(fading=fading),
+            als=AlsConfig(fading=fading),
+            graph=GraphConfig(fading=fading),
+            two_tower=TwoTowerConfig(),
+            frequency=replace(self.attention, low_pass=0.5),
+        )
+
     def without(self, part: str) -> Recipe:
         """With this part switched off."""
         changed: dict[str, Any] = {part: None}
@@ -83,6 +116,11 @@ class Recipe:
             (Transitions, self.transitions),
             (Content, self.content),
             (Attention, self.attention),
+            (ItemKnn, self.item_knn),
+            (Als, self.als),
+            (Graph, self.graph),
+            (TwoTower, self.two_tower),
+            (FrequencyAttention, self.frequency),
         ]
         return tuple(kind(n_items, config) for kind, config in kinds if config is not None)
 

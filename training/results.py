@@ -59,16 +59,21 @@ def write_results(result: Result, out: Path | None = None) -> list[Path]:
     text = json.dumps(as_json(result), indent=1, allow_nan=False) + "\n"
     written = []
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(text)
-        part.replace(path)
+        write_json(path, text)
         written.append(path)
         if result.points and can_draw():
             title = f"{dataset.name}, {result.name.removesuffix('.json')}"
             write_svg(trade_off_figure(result.judged.evaluation, result.points, title), path.with_suffix(".svg"))
             written.append(path.with_suffix(".svg"))
     return written
+
+
+def write_json(path: Path, text: str) -> None:
+    """By rename, so that a reader sees all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def as_json(result: Result) -> dict[str, Any]:

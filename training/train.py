@@ -91,7 +91,7 @@ def judge(
     labels: what the fusion learns from instead of what the recipe says
     """
     cut = split(prepared.data, protocol, prepared.dataset.cutoffs)
-    recipe = Recipe.for_split(cut)
+    recipe = Recipe.for_split(cut).with_best(prepared.dataset)
     if labels:
         recipe = replace(recipe, labels=labels)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")

@@ -20,6 +20,7 @@ Data = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda (mixed precision), or auto: cuda where there is one")]
 PROTOCOLS = ("temporal", "leave-one-out")
+LABELS = ("validation", "earlier", "both")
 
 
 def train(
@@ -62,6 +63,7 @@ def evaluate(
     device: Device = "auto",
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
+    labels: Annotated[str, typer.Option(help="what the fusion learns from: validation, earlier or both")] = "",
     details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
@@ -74,15 +76,29 @@ def evaluate(
     from training.train import Prepared, judge  # noqa: PLC0415
     from training.variants import TIES, Variant  # noqa: PLC0415
 
-    _one_of("--protocol", protocol, ("", *PROTOCOLS))
-    _one_of("--seen", seen, ("", "keep", "mask"))
-    _one_of("--ties", ties, TIES)
+    one_of("--protocol", protocol, ("", *PROTOCOLS))
+    one_of("--seen", seen, ("", "keep", "mask"))
+    one_of("--ties", ties, TIES)
+    one_of("--labels", labels, ("", *LABELS))
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     prepared = Prepared.read(dataset, Variant(ids_only, ties, seed))  # type: ignore[arg-type]
-    asked = {"protocol": protocol or prepared.protocol, "seen": seen, "seed": seed, "device": str(chosen)}
+    asked = {
+        "protocol": protocol or prepared.protocol,
+        "seen": seen,
+        "seed": seed,
+        "labels": labels,
+        "device": str(chosen),
+    }
     with tracked("evaluate", dataset, asked) as tracking, stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
-        judged = judge(prepared, stages, protocol or prepared.protocol, seen or None, seed)  # type: ignore[arg-type]
+        judged = judge(
+            prepared,
+            stages,
+            protocol or prepared.protocol,  # type: ignore[arg-type]
+            seen or None,  # type: ignore[arg-type]
+            seed,
+            labels or None,  # type: ignore[arg-type]
+        )
         tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key)
         points = measure_trade_off(prepared, judged, lambda share: report("accuracy against diversity", share))
     result = Result(prepared, judged, points, costs_of(stages))
@@ -103,6 +119,7 @@ def open_dataset(data: str) -> Dataset:
     return Dataset.open(folder)
 
 
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises BadInputError."""
     if value not in allowed:
         raise BadInputError(f"{value!r} is not one of {', '.join(filter(None, allowed))}", pointer=option)

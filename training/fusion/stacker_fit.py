@@ -28,7 +28,11 @@ class StackerFitConfig:
     network: StackerConfig = field(default_factory=StackerConfig)
     n_members: int = 2
     n_rounds: int = 5
-    n_steps: int = 500  # at least, in all rounds; a round is at least one pass over the table
+    n_steps: int = (
+        100  # in a round, where it would be fewer: a small table is passed over again, at most `n_passes` times
+    )
+    n_passes: int = 3
+    n_turns: int = 3  # at most
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
@@ -83,7 +87,7 @@ def held_out(
     each fifth in turn where that is few."""
     n = len(labels.users)
     folds = torch.chunk(torch.randperm(n, generator=torch.Generator().manual_seed(0)), 5)
-    n_turns = min(len(folds), max(1, round(_ENOUGH * len(folds) / max(n, 1))))
+    n_turns = min(len(folds), config.n_turns, max(1, round(_ENOUGH * len(folds) / max(n, 1))))
     found = []
     for turn in range(n_turns):
         held = folds[turn]
@@ -114,7 +118,8 @@ def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: i
         yield stacker.eval()
     if not n:
         return
-    steps = max(-(-n // config.batch_size), -(-config.n_steps // config.n_rounds))
+    once = -(-n // config.batch_size)
+    steps = max(once, min(config.n_steps, config.n_passes * once))
     optimizer = torch.optim.AdamW(stacker.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=config.learning_rate, total_steps=steps * config.n_rounds + 1, pct_start=0.05

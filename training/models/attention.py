@@ -34,6 +34,7 @@ from training.models.ease import frequent_items, seen_matrix
 from training.models.factors import side_information, start_from_factors
 from training.models.protocol import QUIET, Part, Run
 from training.models.softmax import apart, catalogue_logsumexp, sampled_logsumexp
+from training.models.vectors import unit
 from training.models.windows import WindowBatch, Windows, WindowsConfig, share
 
 
@@ -150,21 +151,16 @@ class Attention(Part):
         return vectors
 
     def between(self, recent: Tensor, candidates: Tensor) -> Tensor:
-        """Cosine of the items' vectors."""
-        unit_recent, unit_candidates = (self.unit(items) for items in (recent, candidates))
-        return torch.einsum("brd,bcd->brc", unit_recent, unit_candidates)[:, None]
-
-    def unit(self, items: Tensor) -> Tensor:
-        """Vectors of length 1, zero for padding and for items that it did not learn; (B, C) -> (B, C, D)."""
-        rows = self.row_of[items]
-        vectors = self.item.weight[rows] * (rows > 0).float()[:, :, None]
-        return vectors / torch.clamp(vectors.square().sum(dim=2, keepdim=True).sqrt(), min=1e-6)
+        """Cosine of the items' vectors; 0 with items that it did not learn."""
+        rows = [self.row_of[items] for items in (recent, candidates)]
+        of_recent, of_candidates = (unit(self.item.weight[row] * (row > 0).float()[:, :, None]) for row in rows)
+        return torch.einsum("brd,bcd->brc", of_recent, of_candidates)[:, None]
 
     def loss(self, batch: WindowBatch) -> Tensor:
         """Mean cross entropy of the chosen positions against what came next; several targets share one softmax."""
         table = self.table()
         query = self.query(batch, table)
-        aimed = torch.einsum("rd,rtd->rt", query, table[batch.targets])
+        aimed = torch.einsum("rd,rtd->rt", query, nn.functional.embedding(batch.targets, table))
         aimed = aimed + self.bias[torch.clamp(batch.targets - 1, min=0)]
         real = (batch.targets > 0).float()  # (R, T)
         if self.config.n_negatives:
@@ -188,7 +184,7 @@ class Attention(Part):
         real = items > 0
         before = nn.functional.pad(age_days, (1, 0))[:, :-1]
         gap = gap_bucket(torch.clamp(before - age_days, min=0.0))
-        vectors = table[self.row_of[items]]
+        vectors = nn.functional.embedding(self.row_of[items], table)  # indexing would be slow to differentiate
         order = torch.arange(items.shape[1], device=items.device)
         visible = (order[None, :] <= order[:, None]) & real[:, None, :]  # (B, W, W)
         visible = visible | (order[None, :] == order[:, None])

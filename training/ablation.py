@@ -1,0 +1,116 @@
+"""What each part is worth to the fusion: the second stage learnt again without what this part tells.
+
+Candidates and first stage stay those of all parts, so the table says what a part's evidence adds where candidates are
+compared, not what its own candidates add. Judged on held-out validation users; the test window is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from training.evaluate import Seen
+from training.fusing import fit_first, fit_parts, fusion_key
+from training.fusion.candidates import EvidenceTable, tabulate
+from training.fusion.facts import ItemFacts
+from training.fusion.ranker import FusedRanker
+from training.fusion.stacker_fit import StackerFitConfig, held_out
+from training.interactions import Interactions
+from training.models.protocol import Progress, silent
+from training.protocols import Past, Split
+from training.recipe import Recipe
+from training.stages import Stages, key_of
+
+_MOST_REQUESTS = 12_000  # drawn at random where there are more
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """NDCG@10 on held-out users without the part, what that loses against all parts, and the loss's 95 % interval."""
+
+    part: str
+    without: float
+    loss: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, Any]:
+        return {"without": self.without, "loss": self.loss, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """parts: one row a part; shipped: those that are on in the usual recipe."""
+
+    ndcg: float
+    n_held_out: int
+    parts: Sequence[Worth]
+    shipped: Sequence[str]
+    seen: Seen
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "ndcg@10": self.ndcg,
+            "n_held_out": self.n_held_out,
+            "seen": self.seen,
+            "shipped": list(self.shipped),
+            "parts": {worth.part: worth.as_json() for worth in self.parts},
+        }
+
+
+def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key: str) -> Ablation:
+    """Fit every kind of part, one first stage over all, and the second stage with and without each part."""
+    usual, mask = Recipe.for_split(cut), seen == "mask"
+    recipe = replace(usual.with_everything(cut), labels="validation")
+    past = Past(cut.fit, cut.fit_now_ms, _some(cut).validation)
+    parts = fit_parts(stages, recipe.parts(data.n_items), past, data_key)
+    key = key_of("ablation", fusion_key(recipe, data_key, mask))
+    first = stages.once("first stage of all parts", key, lambda run: fit_first(recipe, data, parts, past, mask, run))
+    names = [part.name for part in parts]
+
+    def table() -> EvidenceTable:
+        ranker = FusedRanker(parts, first, recipe.top_k).eval()
+        facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
+        return tabulate(ranker, facts, data, past.requests, mask_seen=mask)
+
+    def work(progress: Progress) -> tuple[float, int, list[Worth]]:
+        return worth_of_parts(table(), names, recipe.stacker or StackerFitConfig(), progress)
+
+    ndcg, n_held_out, worth = stages.once("leaving out one part each", key, lambda run: work(run.progress))
+    return Ablation(ndcg, n_held_out, worth, [part.name for part in usual.parts(1)], seen)
+
+
+def _some(cut: Split) -> Split:
+    """With at most `_MOST_REQUESTS` requests in the validation window."""
+    n = len(cut.validation.users)
+    rows = np.sort(np.random.default_rng(0).permutation(n)[:_MOST_REQUESTS])
+    return replace(cut, validation=cut.validation.take(rows))
+
+
+def worth_of_parts(
+    table: EvidenceTable, names: Sequence[str], config: StackerFitConfig, progress: Progress = silent
+) -> tuple[float, int, list[Worth]]:
+    """NDCG@10 with all parts, on how many requests, and each part's worth. names: in the order of the table."""
+    whole = held_out(table, None, config)[-1]
+    found = []
+    for place, name in enumerate(names):
+        progress((place + 1) / (len(names) + 1))
+        less = held_out(without_part(table, place), None, config)[-1]
+        loss = whole - less
+        error = 1.96 * float(loss.std()) / len(loss) ** 0.5
+        found.append(
+            Worth(name, float(less.mean()), float(loss.mean()), float(loss.mean()) - error, float(loss.mean()) + error)
+        )
+    return float(whole.mean()), len(whole), found
+
+
+def without_part(table: EvidenceTable, place: int) -> EvidenceTable:
+    """The table as if this part had said nothing: its evidence, and how sure it was (the last columns of the user)."""
+    n_parts = table.told.shape[1]
+    kept = [part for part in range(n_parts) if part != place]
+    n_before = table.user.shape[1] - 2 * n_parts
+    columns = [*range(n_before), *(n_before + part for part in kept), *(n_before + n_parts + part for part in kept)]
+    return table._replace(told=table.told[:, kept], user=table.user[:, columns])
