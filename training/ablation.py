@@ -77,7 +77,7 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
         return tabulate(ranker, facts, data, past.requests, mask_seen=mask)
 
     def work(progress: Progress) -> tuple[float, int, list[Worth]]:
-        return worth_of_parts(table(), names, recipe.stacker or StackerFitConfig(), progress)
+        return worth_of_parts(table(), names, replace(recipe.stacker or StackerFitConfig(), n_rounds=3), progress)
 
     ndcg, n_held_out, worth = stages.once("leaving out one part each", key, lambda run: work(run.progress))
     return Ablation(ndcg, n_held_out, worth, [part.name for part in usual.parts(1)], seen)

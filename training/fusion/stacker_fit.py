@@ -19,6 +19,7 @@ from training.fusion.stacker import Ensemble, Stacker, StackerConfig
 from training.models.protocol import Progress, silent
 
 _SAMPLE = 1500  # requests from which means and spreads are taken
+_PATIENCE = 2  # rounds after which a second stage that gained nothing on the first users is given up
 _TRUSTS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
 _ENOUGH = 4000  # held-out requests, about
 
@@ -32,7 +33,7 @@ class StackerFitConfig:
         100  # in a round, where it would be fewer: a small table is passed over again, at most `n_passes` times
     )
     n_passes: int = 3
-    n_turns: int = 3  # at most
+    n_turns: int = 2  # at most
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
@@ -73,18 +74,23 @@ def choose_rounds(
 ) -> Choice:
     """How long to learn, from held-out users."""
     values = held_out(labels, extra, config, progress)
-    gain = values - values[:1]
-    error = gain.std(dim=1) / values.shape[1] ** 0.5
-    best = int(values.mean(dim=1).argmax())
-    chosen = best if float(gain[best].mean()) > float(error[best]) else 0
+    gain, error = gains(values)
+    best = int(gain.argmax())
+    chosen = best if float(gain[best]) > float(error[best]) else 0
     return Choice(tuple(values.mean(dim=1).tolist()), tuple(error.tolist()), chosen)
+
+
+def gains(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean gain over the first row, and its standard error, of each row: (N, R) -> (N,), (N,)."""
+    gain = values - values[:1]
+    return gain.mean(dim=1), gain.std(dim=1) / max(values.shape[1], 1) ** 0.5
 
 
 def held_out(
     labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
 ) -> Tensor:
     """NDCG@k of held-out requests before learning and after each round, float32 (n_rounds + 1, R): a fifth of them, or
-    each fifth in turn where that is few."""
+    several fifths in turn where that is few. Fewer rows, when the first rounds of the first turn show no gain."""
     n = len(labels.users)
     folds = torch.chunk(torch.randperm(n, generator=torch.Generator().manual_seed(0)), 5)
     n_turns = min(len(folds), config.n_turns, max(1, round(_ENOUGH * len(folds) / max(n, 1))))
@@ -99,8 +105,15 @@ def held_out(
         for stacker in rounds(table, config, 0):
             after.append(ndcg(stacker, judge, config))
             progress((turn + len(after) / (config.n_rounds + 1)) / n_turns)
+            if turn == 0 and len(after) == _PATIENCE + 1 and not _promising(torch.stack(after)):
+                return torch.stack(after)
         found.append(torch.stack(after))
     return torch.cat(found, dim=1)
+
+
+def _promising(values: Tensor) -> bool:
+    gain, error = gains(values)
+    return bool((gain > error).any())
 
 
 def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: int | None = None) -> Iterator[Stacker]:
