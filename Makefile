@@ -54,7 +54,7 @@ evaluate: $(VENV)/.demo ## every part, the fusion and the baseline on DATASET's 
 
 # --- develop -----------------------------------------------------------------------------------------------------
 
-.PHONY: lint type test e2e localstack docker pr bench docs
+.PHONY: lint type test e2e localstack docker pr bench peers docs
 lint: $(VENV)/.ready ## ruff and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -86,6 +86,9 @@ pr: ## what CI runs, in a clean clone of the last commit
 bench: $(VENV)/.ready tools build demo ## measure serving and quality; writes benchmarks/results/ and the tables of the README
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.quality
+
+peers: $(VENV)/.ready $(TOOLS)/peers/.ready ## our models beside those of libraries from PyPI, on the prepared data set beauty
+	$(BIN)/python -m benchmarks.peers
 
 docs: $(VENV)/.ready ## write docs/openapi.json anew and run the commands in the documentation
 	$(BIN)/python -m functions.openapi docs/openapi.json

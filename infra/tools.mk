@@ -2,6 +2,7 @@
 #   .tools/sam       the SAM CLI, which carries the Runtime Interface Emulator
 #   .tools/emulator  an AWS emulator that runs without Docker (python3.12)
 #   .tools/lambda    the Lambda runtime client, on the functions' own Python (python3.12)
+#   .tools/peers     libraries that benchmarks/peers.py compares with; not part of `make tools`, it is large
 TOOLS := .tools
 
 .PHONY: tools
@@ -28,4 +29,10 @@ $(TOOLS)/lambda/.ready: infra/constraints-lambda.txt
 	@echo "installing the Lambda runtime client into $(TOOLS)/lambda"
 	@test -x $(TOOLS)/lambda/bin/python || "$$(infra/find-python 3.12)" -m venv $(TOOLS)/lambda
 	$(TOOLS)/lambda/bin/python $(PIP_INSTALL) --constraint $< awslambdaric
+	@touch $@
+
+$(TOOLS)/peers/.ready: infra/constraints-peers.txt
+	@echo "installing the peers of the quality benchmark into $(TOOLS)/peers"
+	@test -x $(TOOLS)/peers/bin/python || "$(PYTHON)" -m venv $(TOOLS)/peers
+	$(TOOLS)/peers/bin/python $(PIP_INSTALL) --constraint $< 'rectools[torch]' implicit lenskit
 	@touch $@

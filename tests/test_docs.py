@@ -129,7 +129,7 @@ def test_worked_numbers_in_docstrings_are_right(path: Path) -> None:
 # --- dependencies ------------------------------------------------------------------------------------------------
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TOOLS = {"aws-sam-cli", "ministack", "aws-sam-translator", "awslambdaric"}
+TOOLS = {"aws-sam-cli", "ministack", "aws-sam-translator", "awslambdaric", "rectools", "implicit", "lenskit"}
 
 
 def direct_dependencies() -> set[str]:
