@@ -1,6 +1,7 @@
 """`python -m benchmarks.quality [DATASET]`: judge parts and fusion, keep the result, and write the README's table.
 
-Runs `fusionrec evaluate` (reusing stages that are fitted already) and writes benchmarks/results/quality-<name>.json.
+Runs `fusionrec evaluate` (reusing stages that are fitted already) and writes benchmarks/results/quality-<name>.json;
+with --ids-only or --ties-shuffled, the file's name ends in that.
 """
 
 from __future__ import annotations
@@ -44,12 +45,17 @@ def _cell(value: Mapping[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", nargs="?", default=DEMO)
-    dataset = parser.parse_args().dataset
-    out = RESULTS / f"quality-{dataset}.json"
+    parser.add_argument("--ids-only", action="store_true", help="no words, attributes and categories")
+    parser.add_argument("--ties-shuffled", action="store_true", help="ties in random order")
+    options = parser.parse_args()
+    dataset = options.dataset
+    suffix = "-ids-only" * options.ids_only + "-ties-shuffled" * options.ties_shuffled
+    out = RESULTS / f"quality-{dataset}{suffix}.json"
     command = [sys.executable, "-m", "training", "evaluate", "--data", dataset, "--out", str(out)]
+    command += ["--ids-only"] * options.ids_only + ["--ties", "shuffled"] * options.ties_shuffled
     if status := subprocess.run(command, check=False).returncode:
         sys.exit(status)
-    if dataset == DEMO:
+    if dataset == DEMO and not suffix:
         replace_between(Path("README.md"), "quality-table", table(json.loads(out.read_text())))
 
 
