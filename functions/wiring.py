@@ -33,6 +33,7 @@ from fusionrec.settings import Settings
 
 if TYPE_CHECKING:
     from fusionrec.adapters.feast_sdk import SdkFeatures
+    from fusionrec.adapters.s3_drops import S3Drops
 
 S3_CACHE = Path("/tmp/bundles")  # noqa: S108 - the only folder that a function may write
 
@@ -111,6 +112,13 @@ def _local_features() -> SdkFeatures | NoStore:
     except StoreUnavailableError as error:
         logger.error("serving without user features", extra={"detail": str(error)})
         return NoStore(str(error))
+
+
+@cache
+def drops() -> S3Drops:
+    from fusionrec.adapters.s3_drops import S3Drops
+
+    return S3Drops(_aws("s3", connect_timeout=2.0, read_timeout=30.0))
 
 
 def _bundles() -> BundleStore:

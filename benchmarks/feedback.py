@@ -1,0 +1,241 @@
+"""Feedback under load: `python -m benchmarks.feedback [--quick]` writes benchmarks/results/feedback.json.
+
+consumer  events a second of one core through the consumer's own code: messages parsed, rows read, folded, written, to a
+          store in memory, and to the local store (Feast's SDK on SQLite)
+faults    a run in which consumers are killed, stores throttle and time out, and events come twice and shuffled; every
+          row is compared with a sorted replay
+visible   time from the 202 to the first recommendation that knows of the event, through a local server
+ingesting recommendations at a steady rate, with and without events coming in beside them
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from rich.console import Console
+
+from benchmarks.facts import facts, latencies, write_result
+from benchmarks.feedback_world import CLOCK, Faults, World, history, replayed
+from benchmarks.serving_world import random_world, user_ids
+from fusionrec.absorb import Absorber, Consumer, Delivery
+from fusionrec.adapters.memory import MemoryDeadLetters, MemoryFeatures, MemoryLinks, MemorySink
+from fusionrec.messages import to_message
+from fusionrec.ports import Interaction
+
+RESULTS: Final = Path("benchmarks/results")
+BATCH: Final = 10
+
+
+def consumer_rate(n_events: int, features: Any, clock: Any = CLOCK) -> dict[str, Any]:
+    """Events a second of CPU time, batches of ten as Lambda gets them; each user's rows fill up to their full length.
+
+    A batch holds the next ten events of the shop, so mostly those of several users: nothing is gained by grouping.
+    """
+    events = [m for m in history(Random(7), n_events, max(n_events // 100, 1)) if isinstance(m, Interaction)]
+    events.sort(key=lambda event: event.sent_at)
+    batches = [
+        [
+            Delivery(str(place + n), to_message(event), event.group)
+            for n, event in enumerate(events[place : place + BATCH])
+        ]
+        for place in range(0, len(events), BATCH)
+    ]
+    consumer = Consumer(Absorber(features, features, clock, MemoryLinks()), MemorySink(), MemoryDeadLetters())
+    wall, cpu = time.perf_counter(), time.process_time()
+    for batch in batches:
+        if consumer.consume(batch):
+            raise RuntimeError("a batch failed though nothing was wrong")
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return {
+        "n_events": len(events),
+        "events_per_cpu_s": round(len(events) / cpu),
+        "events_per_wall_s": round(len(events) / wall),
+        "cpu_us_per_event": round(cpu / len(events) * 1e6, 1),
+    }
+
+
+def fault_run(n_events: int) -> dict[str, Any]:
+    """Raises RuntimeError when a row differs from what a sorted replay gives."""
+    random = Random(11)
+    messages = history(random, n_events, max(n_events // 80, 1), linked=0.1)
+    expected = replayed(messages)
+    world = World(Faults(random), duplicates=0.05)
+    random.shuffle(messages)
+    world.queue.put(messages)
+    n_queued = sum(len(held) for held in world.queue.groups.values())
+    world.faults.kill, world.faults.unavailable = 0.002, 0.01
+    wall, cpu = time.perf_counter(), time.process_time()
+    world.run()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    different = [key for key, row in expected.items() if world.row(key) != row]
+    held = set(world.features._rows["user_session"])
+    if different or held != set(expected):
+        raise RuntimeError(f"{len(different)} rows differ from a sorted replay; {len(held ^ set(expected))} too many")
+    n_acts = sum(isinstance(message, Interaction) for message in messages)
+    return {
+        "n_events": n_acts,
+        "n_lost": 0,
+        "n_rows_compared": len(expected),
+        "n_messages": n_queued,
+        "n_deliveries": world.queue.n_delivered,
+        "n_consumers_killed": world.n_killed,
+        "n_faults": world.faults.n_faults,
+        "n_redriven_dead_letters": world.n_redriven,
+        "events_per_cpu_s": round(n_acts / cpu),
+        "wall_s": round(wall, 1),
+    }
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """A local server over the data set in a process of its own; its base URL."""
+    env = {**os.environ, "FUSIONREC_HOME": str(folder.parent), "FUSIONREC_DATASET": folder.name}
+    command = [sys.executable, "-m", "functions.local_server", "--port", "0", "--open"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stdout or ():
+                listening = re.search(r"listening on (http://\S+)", line)
+                if listening:
+                    yield listening[1]
+                    return
+            raise RuntimeError(f"the server ended with {process.wait()}")
+        finally:
+            process.terminate()
+
+
+def call(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        content: dict[str, Any] = json.loads(answer.read())
+    return content
+
+
+def event_body(user: str, item: str, at: datetime, n_events: int = 1) -> dict[str, Any]:
+    events = [
+        {"eventId": str(uuid.uuid4()), "eventType": "view", "itemId": item, "sentAt": at.isoformat()}
+        for _ in range(n_events)
+    ]
+    return {"userId": user, "sessionId": f"bench-{user}", "eventList": events}
+
+
+def visible(base: str, now: Callable[[], datetime], n_events: int) -> dict[str, Any]:
+    """Ask again and again after each 202; the answer that names the event ends its time."""
+    times, asked = [], 0
+    for turn in range(n_events):
+        user = user_ids()[turn % len(user_ids())]
+        body = event_body(user, f"item-{1 + turn % 90:02d}", now())
+        if call(f"{base}/v1/events", body)["accepted"] != 1:
+            raise RuntimeError("the event was not accepted")
+        started = time.perf_counter()
+        while True:
+            asked += 1
+            answer = call(f"{base}/v1/recommendations", {"userId": user, "budgetMs": 10_000})
+            if answer["asOfEventId"] == body["eventList"][0]["eventId"]:
+                break
+        times.append((time.perf_counter() - started) * 1000)
+    return {**latencies(times), "max_ms": round(max(times), 1), "asked_per_event": round(asked / n_events, 2)}
+
+
+def steady(seconds: float, rate: float, ask: Callable[[int], Any]) -> list[float]:
+    """Ask at a fixed rate whatever the answers take (an open loop); ms from when each was due to its answer."""
+    times: list[float] = []
+    started = time.perf_counter()
+    for turn in range(int(seconds * rate)):
+        due = started + turn / rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+        ask(turn)
+        times.append((time.perf_counter() - due) * 1000)
+    return times
+
+
+def ingesting(base: str, now: Callable[[], datetime], seconds: float, rate: float, calls: float) -> dict[str, Any]:
+    users = user_ids()
+
+    def recommend(turn: int) -> None:
+        call(f"{base}/v1/recommendations", {"userId": users[turn % len(users)], "budgetMs": 10_000})
+
+    def ingest(turn: int) -> None:
+        user = users[(turn * 7) % len(users)]
+        call(f"{base}/v1/events", event_body(user, f"item-{1 + turn % 90:02d}", now(), n_events=10))
+
+    alone = latencies(steady(seconds, rate, recommend))
+    taken: list[float] = []
+    beside = threading.Thread(target=lambda: taken.extend(steady(seconds, calls, ingest)))
+    beside.start()
+    loaded = latencies(steady(seconds, rate, recommend))
+    beside.join()
+    return {
+        "recommendations_per_s": rate,
+        "events_per_s": calls * 10,
+        "recommend_alone": alone,
+        "recommend_while_ingesting": loaded,
+        "ingest_calls_of_10": latencies(taken),
+    }
+
+
+def sqlite_rate(folder: Path, n_events: int) -> dict[str, Any]:
+    from fusionrec.adapters.feast_local import open_local_store  # noqa: PLC0415 - seconds of import
+    from fusionrec.adapters.feast_sdk import SdkFeatures  # noqa: PLC0415
+
+    return consumer_rate(n_events, SdkFeatures(open_local_store(folder), CLOCK).for_update())
+
+
+def measure_all(quick: bool, console: Console) -> dict[str, Any]:
+    logging.getLogger("fusionrec").setLevel(
+        logging.CRITICAL + 1
+    )  # each injected fault is logged as the error that it is
+    result: dict[str, Any] = {**facts(), "command": f"python -m benchmarks.feedback{' --quick' if quick else ''}"}
+    console.print("consumer, in memory")
+    result["consumer_in_memory"] = consumer_rate(5_000 if quick else 100_000, MemoryFeatures(CLOCK))
+    console.print("faults")
+    result["faults"] = fault_run(5_000 if quick else 200_000)
+    with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        console.print("a server over a random shop")
+        folder = random_world(Path(home), 1_000 if quick else 12_000)
+        console.print("consumer, SQLite")
+        result["consumer_sqlite"] = sqlite_rate(folder, 200 if quick else 4_000)
+        ends = datetime.fromisoformat(json.loads((folder / "dataset.json").read_text())["cutoffs"]["data_end"])
+        shift = ends - datetime.now(UTC) + timedelta(seconds=1)
+        with server(folder) as base:
+            call(f"{base}/v1/recommendations", {"userId": user_ids()[0], "budgetMs": 10_000})  # warm
+
+            def now() -> datetime:
+                return datetime.now(UTC) + shift
+
+            console.print("202 to visible")
+            result["visible"] = visible(base, now, 20 if quick else 300)
+            console.print("recommending while ingesting")
+            result["ingesting"] = ingesting(base, now, *((2, 10.0, 2.0) if quick else (20, 20.0, 5.0)))
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="some seconds, for CI; writes feedback-quick.json")
+    given = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    result = measure_all(given.quick, Console(stderr=True))
+    write_result(RESULTS / ("feedback-quick.json" if given.quick else "feedback.json"), result)
+    shown = {name: value for name, value in result.items() if isinstance(value, dict) and name != "packages"}
+    print(json.dumps(shown, indent=2))
+
+
+if __name__ == "__main__":
+    main()

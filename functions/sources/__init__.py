@@ -1,0 +1,1 @@
+"""Events from EventBridge: orders and dropped files."""
