@@ -15,7 +15,14 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupp
 from aws_lambda_powertools.metrics import MetricUnit
 
 from fusionrec.contracts.problems import MEDIA_TYPE, FieldProblem, Problem, field_problem, problem
-from fusionrec.errors import BadInputError, BundleError, StoreUnavailableError, UnknownItemError, UnknownUserError
+from fusionrec.errors import (
+    BadInputError,
+    BundleError,
+    ForbiddenError,
+    StoreUnavailableError,
+    UnknownItemError,
+    UnknownUserError,
+)
 from fusionrec.observability import logger, metrics, tracer
 
 JSON: Final = "application/json"
@@ -79,6 +86,19 @@ def refuse_unknown_query(app: APIGatewayRestResolver, known: Sequence[str]) -> N
     for name in app.current_event.query_string_parameters:
         if name not in known:
             raise BadInputError(f"unknown query parameter; this path takes {', '.join(known)}", pointer=f"?{name}")
+
+
+def acting_user(app: APIGatewayRestResolver, user_id: str | None) -> str | None:
+    """The user of the caller's token where it has one, else the user that the request names.
+
+    A token authorizer puts the claim `sub` into the event; servers that sign their requests have none.
+    raises: ForbiddenError when a token's request names another user
+    """
+    authorizer = app.current_event.request_context.get("authorizer") or {}
+    own = (authorizer.get("claims") or authorizer).get("sub")
+    if own and user_id not in (None, own):
+        raise ForbiddenError("the token is of another user; leave userId out, or send the token's own")
+    return own or user_id
 
 
 def answer(status: int, body: Problem, headers: Mapping[str, str] | None = None) -> Response[str]:
@@ -153,6 +173,7 @@ def _answer_bad_requests(app: APIGatewayRestResolver) -> None:
 
     plainly(RequestUnsupportedContentType, 415, "unsupported-media-type", lambda _: "send the body as application/json")
     plainly(MalformedBodyError, 400, "malformed-json", str)
+    plainly(ForbiddenError, 403, "forbidden", str)
     plainly(UnknownItemError, 404, "unknown-item", str)
     plainly(UnknownUserError, 404, "unknown-user", str)
     plainly(NotFoundError, 404, "not-found", lambda _: f"there is nothing at {app.current_event.path}")

@@ -4,6 +4,7 @@ FusionrecError                    one line for people; never a stack trace on a 
 ├── BadInputError                 the caller can mend it: names field or line, value, remedy
 │   ├── UnknownItemError          an item that the catalogue does not hold (404)
 │   ├── UnknownUserError          a user of whom nothing is known, where that is an error (404)
+│   ├── ForbiddenError            what the caller's own identity does not allow (403)
 │   ├── BadTokenError             a nextToken that is malformed or has expired
 │   └── DataError                 a file that cannot be read or does not hold what it should
 ├── BundleError                   a model bundle that must not be served
@@ -36,6 +37,10 @@ class UnknownItemError(BadInputError):
 
 class UnknownUserError(BadInputError):
     """Nothing is known of this user, and the answer would be empty."""
+
+
+class ForbiddenError(BadInputError):
+    """The caller is known, and may not do this."""
 
 
 class BadTokenError(BadInputError):

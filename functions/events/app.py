@@ -14,6 +14,7 @@ app = http.resolver({"/v1/events": "POST"})
 
 @app.post("/v1/events", tags=["events"], summary="Up to 100 events of one user or session", status_code=202)
 def ingest(request: EventsRequest) -> Response[EventsAnswer]:
+    request = request.model_copy(update={"user_id": http.acting_user(app, request.user_id)})
     answer = wiring.ingester().ingest(request)
     metrics.add_metric("EventsAccepted", MetricUnit.Count, answer.accepted)
     metrics.add_metric("EventsRejected", MetricUnit.Count, len(answer.rejected))

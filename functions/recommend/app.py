@@ -21,6 +21,7 @@ app = http.resolver(
 @app.post("/v1/recommendations", tags=["recommendations"], summary="One ranked slate")
 def recommend(request: RecommendationRequest) -> Response[Recommendations]:
     stages = Stages()
+    request = request.model_copy(update={"user_id": http.acting_user(app, request.user_id)})
     slate = wiring.recommender().recommend(request, stages)
     metrics.add_metric("Degraded", MetricUnit.Count, int(bool(slate.degraded)))
     return Response(200, content_types.APPLICATION_JSON, slate, headers={"Server-Timing": stages.server_timing})

@@ -16,6 +16,7 @@ app = http.resolver({"/v1/users/<user_id>/profile": "GET"})
 @app.get("/v1/users/<user_id>/profile", tags=["users"], summary="Interests, activity, spending, recent events")
 def profile(user_id: Annotated[UserId, Path()]) -> UserProfile:
     http.refuse_unknown_query(app, ())
+    http.acting_user(app, user_id)
     return wiring.profiles().profile(user_id)
 
 
