@@ -48,6 +48,7 @@ class Interactions:
     items, events, sessions: int64 (N,); sessions number the sessions of a user from 0
     sent_at: int64 (N,), ms since 1970 UTC
     content: float32 (n_items + 1, F), unit rows, what the catalogue says of the items; None: nothing
+    vectors: float32 (n_items + 1, E), unit rows, what a sentence encoder makes of the items' texts; None: not asked for
     """
 
     n_items: int
@@ -58,6 +59,7 @@ class Interactions:
     sessions: IntArray
     has_times: bool = True
     content: sp.csr_matrix | None = None
+    vectors: npt.NDArray[np.float32] | None = None
 
     @property
     def n_users(self) -> int:
