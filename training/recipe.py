@@ -57,9 +57,10 @@ class Recipe:
 
     @classmethod
     def for_split(cls, split: Split) -> Recipe:
-        """A window is answered by many items, a left-out item by one: targets, fading and labels follow.
+        """A window is answered by many items, a left-out item by one: targets, fading, labels and parts follow.
 
-        Transitions and content join where the average item has few interactions.
+        What comes next depends on what came last, so transitions and content join there. Where the average item has
+        few interactions, what is known of it besides counts for more.
         """
         many = split.protocol == "temporal"
         fading = Fading() if many else Fading(half_life_steps=2.0)
@@ -68,18 +69,24 @@ class Recipe:
             attention=_attention(split.fit, many),
             labels="validation" if many else "both",
         )
-        return recipe.for_rare_items(split.fit, fading) if len(split.fit) < _RARE * split.fit.n_items else recipe
+        if len(split.fit) < _RARE * split.fit.n_items:
+            return recipe.for_rare_items(split.fit, fading)
+        return recipe if many else recipe.with_sequence(split.fit, fading)
+
+    def with_sequence(self, data: Interactions, fading: Fading) -> Recipe:
+        """With transitions, and content where the catalogue has words."""
+        content = None if data.content is None else ContentConfig(fading=fading)
+        return replace(self, transitions=TransitionsConfig(fading=fading), content=content)
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
         """With transitions; where the catalogue has words, with content as a part, in EASE and in transitions."""
-        recipe = replace(self, attention=_attention_to_rare(data, self.attention))
-        if data.content is None:
-            return replace(recipe, transitions=TransitionsConfig(fading=fading))
+        recipe = replace(self.with_sequence(data, fading), attention=_attention_to_rare(data, self.attention))
+        if data.content is None or recipe.transitions is None:
+            return recipe
         return replace(
             recipe,
             ease=replace(self.ease, l2=100.0, content=10.0),
-            transitions=TransitionsConfig(n_alike=20, fading=fading),
-            content=ContentConfig(fading=fading),
+            transitions=replace(recipe.transitions, n_alike=20, n_neighbours=256),
         )
 
     def with_best(self, dataset: Dataset) -> Recipe:

@@ -20,6 +20,7 @@ from training.models.protocol import Progress, silent
 
 _SAMPLE = 1500  # requests from which means and spreads are taken
 _PATIENCE = 2  # rounds after which a second stage that gained nothing on the first users is given up
+_TELLING = 300  # users on whom that can be seen
 _TRUSTS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
 _ENOUGH = 4000  # held-out requests, about
 
@@ -33,7 +34,7 @@ class StackerFitConfig:
         100  # in a round, where it would be fewer: a small table is passed over again, at most `n_passes` times
     )
     n_passes: int = 3
-    n_turns: int = 2  # at most
+    n_turns: int = 5  # at most
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
@@ -105,7 +106,8 @@ def held_out(
         for stacker in rounds(table, config, 0):
             after.append(ndcg(stacker, judge, config))
             progress((turn + len(after) / (config.n_rounds + 1)) / n_turns)
-            if turn == 0 and len(after) == _PATIENCE + 1 and not _promising(torch.stack(after)):
+            given_up = len(after) == _PATIENCE + 1 and len(held) >= _TELLING and not _promising(torch.stack(after))
+            if turn == 0 and given_up:
                 return torch.stack(after)
         found.append(torch.stack(after))
     return torch.cat(found, dim=1)

@@ -53,8 +53,19 @@ def test_without_words_content_stays_off(rare: Interactions) -> None:
 
 
 def test_frequent_items_speak_for_themselves(frequent: Interactions) -> None:
-    assert names(frequent) == ["popularity", "ease", "attention"]
+    assert names(frequent) == ["popularity", "ease", "transitions", "content", "attention"]
     assert Recipe.for_split(leave_one_out(frequent)).ease.content == 0
+    window = temporal(frequent, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
+    assert [part.name for part in Recipe.for_split(window).parts(10)] == ["popularity", "ease", "attention"]
+
+
+def test_everything_is_every_kind_of_part_and_one_can_be_left_out(rare: Interactions) -> None:
+    cut = leave_one_out(rare)
+    every = Recipe.for_split(cut).with_everything(cut)
+    names = [part.name for part in every.parts(10)]
+    assert len(set(names)) == 10
+    assert {"als", "graph", "two_tower", "item_knn", "frequency"} < set(names)
+    assert "als" not in [part.name for part in every.without("als").parts(10)]
 
 
 def test_one_next_item_depends_on_the_last_ones_a_window_on_many(rare: Interactions) -> None:
