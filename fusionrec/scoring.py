@@ -78,16 +78,31 @@ class Scorer:
         eligible: bool (n_items + 1,)
         raises:   VocabularyError if an index or the mask does not fit the catalogue, BundleError for scores of NaN
         """
-        if len(eligible) != self.manifest.n_items + 1:
-            raise VocabularyError(f"mask of {len(eligible)} rows for {self.manifest.n_items} items")
+        return self.top_of_each(inputs, eligible[None, :])[0]
+
+    def top_of_each(self, inputs: ModelInput, eligible: npt.NDArray[np.bool_]) -> list[Ranking]:
+        """Rank for B users in one run; `top` says what is raised.
+
+        eligible: bool (B, n_items + 1)
+        """
+        if eligible.shape[1] != self.manifest.n_items + 1:
+            raise VocabularyError(f"mask of {eligible.shape[1]} rows for {self.manifest.n_items} items")
         if inputs.history_items.max(initial=0) > self.manifest.n_items or inputs.history_items.min(initial=0) < 0:
             raise VocabularyError(f"history holds an index outside 0..{self.manifest.n_items}")
-        feed = {**inputs._asdict(), "eligible": eligible[None, :]}
-        items, scores, contributions, base = (output[0] for output in self._session.run(list(OUTPUTS), feed))
+        feed = {**inputs._asdict(), "eligible": eligible}
+        items, scores, contributions, base = self._session.run(list(OUTPUTS), feed)
         if np.isnan(scores).any():  # taken for "not eligible" it would be an empty slate, and nobody would notice
             raise BundleError("the graph gave scores that are no numbers; train and export the bundle again")
-        n_found = int(np.isfinite(scores).sum())
-        return Ranking(items[:n_found], scores[:n_found], contributions[:n_found], float(base), self.manifest.parts)
+        n_found = np.isfinite(scores).sum(axis=1).tolist()
+        return [
+            Ranking(items[row, :n], scores[row, :n], contributions[row, :n], float(base[row]), self.manifest.parts)
+            for row, n in enumerate(n_found)
+        ]
+
+    @property
+    def on_gpu(self) -> bool:
+        """Does the graph really run on CUDA? Where that fails to start, onnxruntime falls back to the CPU."""
+        return "CUDAExecutionProvider" in self._session.get_providers()
 
 
 def by_popularity(popularity: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_], n_results: int) -> Ranking:

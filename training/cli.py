@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import ablate, data, events, features, models, search, serve, train
+from training.commands import ablate, data, events, features, models, score, search, serve, train
 
 INTERRUPTED: Final = 130
 
@@ -28,6 +28,7 @@ app.command()(train.train)
 app.command()(train.evaluate)
 app.command()(ablate.ablate)
 app.command()(search.search)
+app.command()(score.score)
 app.command()(serve.serve)
 app.command()(serve.demo)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,11 +58,9 @@ def search(
         found["run_id"], found["in_use"] = run.folder.name, bool(found["better"] and apply)
         run.metrics.update({name: found["chosen_on"][name] for name in ("best", "default")})
     path = best_file(dataset, part)
-    if found["in_use"] or not path.exists():  # an earlier winner stays in use until a better one is found
-        write_best(path, found)
-    else:
-        path = path.with_name(f"latest-{part}.json")
-        write_best(path, found)
+    if not found["in_use"] and path.exists() and json.loads(path.read_bytes())["in_use"]:
+        path = path.with_name(f"latest-{part}.json")  # an earlier winner stays in use until a better one is found
+    write_best(path, found)
     _print(console, found)
     console.print(f"written: {path}", soft_wrap=True)
 

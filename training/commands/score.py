@@ -1,0 +1,94 @@
+"""`fusionrec score`: slates for many users at once."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from fusionrec.errors import BadInputError, DataError
+from training.commands.train import Data, open_dataset
+
+if TYPE_CHECKING:
+    from training.batch_scoring import Profiles
+
+SCENARIOS = ("home", "product", "cart", "email")
+
+
+def score(
+    data: Data = "",
+    users: Annotated[str, typer.Option(help="all, or a text file with one user id a line")] = "all",
+    n_results: Annotated[int, typer.Option(min=1, help="length of a slate")] = 50,
+    out: Annotated[Path, typer.Option(help="the Parquet file to write")] = Path("slates.parquet"),
+    scenario: Annotated[str, typer.Option(help="whose rules hide items: home, product, cart or email")] = "home",
+    batch_size: Annotated[int, typer.Option(min=1, help="users in one run of the graph")] = 64,
+    threads: Annotated[int, typer.Option(min=0, help="0: one for each core")] = 0,
+) -> None:
+    """Rank for many users with the promoted model, as the API would, and write user_id, rank, item_id, score.
+
+    On CUDA where onnxruntime-gpu and a GPU are there. An interrupted run continues.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    from fusionrec.adapters.local_files import FolderBundles  # noqa: PLC0415
+    from fusionrec.bundle.loader import load_bundle  # noqa: PLC0415
+    from fusionrec.scoring import Scorer  # noqa: PLC0415
+    from training.batch_scoring import BatchScorer, Options, Profiles  # noqa: PLC0415
+    from training.batch_scoring import score as run  # noqa: PLC0415
+
+    if scenario not in SCENARIOS:
+        raise BadInputError(f"{scenario!r} is not one of {', '.join(SCENARIOS)}", pointer="--scenario")
+    if not out.parent.is_dir():
+        raise DataError("no such folder; create it first", pointer=str(out.parent))
+    dataset, console = open_dataset(data), Console()
+    bundle = load_bundle(FolderBundles(dataset.folder / "bundles").fetch())
+    scorer = Scorer.open(bundle.ranker, bundle.manifest, threads or os.cpu_count() or 1)
+    profiles = Profiles(dataset)
+    chosen = _users(users, profiles)
+    console.print(f"model {bundle.manifest.model_version} on {_device(scorer.on_gpu)}", soft_wrap=True)
+    now_ms = round(dataset.cutoffs.data_end.timestamp() * 1000)
+    options = Options(n_results, scenario, batch_size)  # type: ignore[arg-type]
+    started = time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+        task = display.add_task("users", total=len(chosen))
+        done = run(
+            BatchScorer(bundle, scorer, now_ms, options), profiles, chosen, out,
+            lambda n, total: display.update(task, completed=n, total=total),
+        )  # fmt: skip
+    seconds = time.perf_counter() - started
+    if done.n_fresh:
+        console.print(f"{done.n_fresh:,} users scored in {seconds:.1f} s, {done.n_fresh / seconds:,.0f} a second")
+    if done.n_fresh < done.n_users:
+        console.print(f"{done.n_users - done.n_fresh:,} users had been scored by an earlier run")
+    if done.n_unknown:
+        console.print(f"without a history, since they are not known: {done.n_unknown:,} users")
+    console.print(f"written: {out}", soft_wrap=True)
+
+
+def _device(on_gpu: bool) -> str:
+    if on_gpu:
+        return "CUDA"
+    import onnxruntime  # noqa: PLC0415
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        return "the CPU: CUDA did not start; check the driver with `nvidia-smi`"
+    return "the CPU: this onnxruntime has no CUDA; the extra `gpu` instead of `serve` has"
+
+
+def _users(asked: str, profiles: Profiles) -> list[str]:
+    """Raises DataError for a file that is not there or names nobody."""
+    if asked == "all":
+        return profiles.user_ids
+    try:
+        lines = Path(asked).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read ({error}); give `all` or a text file", pointer=f"--users {asked}") from None
+    users = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not users:
+        raise DataError("names no users; one id a line", pointer=asked)
+    return users
