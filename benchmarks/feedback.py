@@ -5,6 +5,7 @@ consumer  events a second of one core through the consumer's own code: messages 
 faults    a run in which consumers are killed, stores throttle and time out, and events come twice and shuffled; every
           row is compared with a sorted replay
 visible   time from the 202 to the first recommendation that knows of the event, through a local server
+ease      an update of EASE for the users who did something, against fitting it anew
 ingesting recommendations at a steady rate, with and without events coming in beside them
 """
 
@@ -29,6 +30,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import numpy as np
+import scipy.sparse as sp
 from rich.console import Console
 
 from benchmarks.facts import facts, latencies, write_result
@@ -197,6 +200,32 @@ def sqlite_rate(folder: Path, n_events: int) -> dict[str, Any]:
     return consumer_rate(n_events, SdkFeatures(open_local_store(folder), CLOCK).for_update())
 
 
+def incremental(n_items: int, n_users: int, n_changed: int) -> dict[str, Any]:
+    """EASE for the users who did something against EASE fitted anew, in CPU time; and how far the two are apart."""
+    from training.feedback.incremental import EasePrecision  # noqa: PLC0415 - torch, by way of the models
+
+    rng = np.random.default_rng(0)
+    seen = sp.random(n_users, n_items, 20 / n_items, "csr", np.float32, rng, lambda n: np.ones(n, np.float32))
+    more = sp.random(n_changed, n_items, 5 / n_items, "csr", np.float32, rng, lambda n: np.ones(n, np.float32))
+    new = (seen[:n_changed] + more).sign().tocsr()
+    model = EasePrecision.fit(seen, 200.0)
+    started = time.process_time()
+    model.update(seen[:n_changed], new)
+    update_s = time.process_time() - started
+    started = time.process_time()
+    anew = EasePrecision.fit(sp.vstack([new, seen[n_changed:]]).tocsr(), 200.0)
+    fit_s = time.process_time() - started
+    return {
+        "n_items": n_items,
+        "n_users": n_users,
+        "n_changed_users": n_changed,
+        "update_cpu_s": round(update_s, 3),
+        "fit_cpu_s": round(fit_s, 3),
+        "times_cheaper": round(fit_s / update_s, 1),
+        "greatest_difference": float(np.abs(model.weights() - anew.weights()).max()),
+    }
+
+
 def measure_all(quick: bool, console: Console) -> dict[str, Any]:
     logging.getLogger("fusionrec").setLevel(
         logging.CRITICAL + 1
@@ -204,6 +233,8 @@ def measure_all(quick: bool, console: Console) -> dict[str, Any]:
     result: dict[str, Any] = {**facts(), "command": f"python -m benchmarks.feedback{' --quick' if quick else ''}"}
     console.print("consumer, in memory")
     result["consumer_in_memory"] = consumer_rate(5_000 if quick else 100_000, MemoryFeatures(CLOCK))
+    console.print("incremental")
+    result["incremental_ease"] = incremental(*((500, 2_000, 20) if quick else (4_000, 20_000, 100)))
     console.print("faults")
     result["faults"] = fault_run(5_000 if quick else 200_000)
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
