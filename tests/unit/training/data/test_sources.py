@@ -72,6 +72,16 @@ def test_sequences_keep_their_order_and_hold_out_everyones_last_two(sequences: P
     assert "Toys.txt,3,no-items,items,9" in (dataset.folder / "quarantine.csv").read_text()
 
 
+def test_the_shops_own_ids_give_the_catalogues_order(sequences: Path, tmp_path: Path) -> None:
+    """Items of one day stand in this order in a history; `fusionrec evaluate --ties shuffled` asks for it."""
+    home = tmp_path / "data"
+    assert run(amazon_sequences.SOURCE, home, sequences).catalogue_order is None
+    (sequences / "datamaps.json").write_text('{"id2item": {"10": "B2", "20": "B3", "30": "B1"}}')
+    assert run(amazon_sequences.SOURCE, home, sequences).catalogue_order == ("30", "10", "20")
+    (sequences / "datamaps.json").unlink()
+    assert run(amazon_sequences.SOURCE, home, sequences).catalogue_order is None  # not the one from before
+
+
 def test_companion_files_give_names_and_attributes(sequences: Path, tmp_path: Path) -> None:
     items = {
         row["item_id"]: row for row in run(amazon_sequences.SOURCE, tmp_path / "data", sequences).items.to_pylist()
