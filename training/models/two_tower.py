@@ -46,7 +46,7 @@ class TwoTowerConfig:
     deep: bool = False  # a two-layer network in each tower
     dropout: float = 0.2
     event_weights: tuple[float, ...] = (0.0, 0.3, 0.5, 0.8, 1.0, 1.0, 0.0)  # of the target, by event code
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(n_epochs=12, learning_rate=4e-3))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(n_epochs=6, learning_rate=4e-3))
     moments: MomentsConfig = field(default_factory=MomentsConfig)
 
 
