@@ -1,0 +1,163 @@
+"""Slates in bulk are those of the API, one by one; an interrupted run continues; nothing half-written is left."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySlates
+from fusionrec.bundle.loader import Bundle, load_bundle
+from fusionrec.contracts.recommendations import RecommendationRequest
+from fusionrec.errors import BadInputError, DataError
+from fusionrec.feature_spec import DAY_MS, USER_PROFILE
+from fusionrec.ports import default_row
+from fusionrec.scoring import Scorer
+from tests.suites.serving import active_model, recommender
+from training.batch_scoring import SCHEMA, BatchScorer, Options, Profiles, Scored, score
+from training.data.dataset import Cutoffs, Dataset
+from training.shop import NOW, NOW_MS
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict]:
+    """Eleven users with histories of 0 to 8 events, some of them of an item that left the catalogue."""
+    rng, made = np.random.default_rng(0), []
+    for user in range(11):
+        n = int(rng.integers(0, 9)) if user else 0
+        items = [f"item-{index:02d}" for index in rng.integers(1, 11, n)]
+        items[: n // 4] = ["gone"] * (n // 4)
+        types = rng.choice(["view", "cart", "purchase", "removal"], n).tolist()
+        ages = np.sort(rng.integers(1, 60, n))[::-1]
+        made.append(
+            {
+                **default_row(USER_PROFILE),
+                "user_id": f"u{user:02d}",
+                "history_item_ids": items,
+                "history_event_types": types,
+                "history_sent_at": (NOW_MS - ages * DAY_MS).tolist(),
+            }
+        )
+    return made
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, rows: list[dict]) -> Profiles:
+    (tmp_path / "features").mkdir()
+    stale = [{**row, "event_timestamp": NOW - timedelta(days=9), "history_item_ids": ["item-09"],
+              "history_event_types": ["view"], "history_sent_at": [NOW_MS - 9 * DAY_MS]} for row in rows]  # fmt: skip
+    table = pa.Table.from_pylist([*stale, *({**row, "event_timestamp": NOW} for row in reversed(rows))])
+    pq.write_table(table, tmp_path / "features" / "user_profile.parquet", coerce_timestamps="us")
+    return Profiles(Dataset(tmp_path, "toy", "csv", True, "", Cutoffs(NOW, NOW, NOW), {}, "", {}))
+
+
+@pytest.fixture(scope="module")
+def bundle(toy_bundle: Path) -> Bundle:
+    return load_bundle(toy_bundle)
+
+
+@pytest.fixture(scope="module")
+def scorer(bundle: Bundle) -> Scorer:
+    return Scorer.open(bundle.ranker, bundle.manifest)
+
+
+def batch(bundle: Bundle, scorer: Scorer, **options: object) -> BatchScorer:
+    return BatchScorer(bundle, scorer, NOW_MS, Options(n_results=6, batch_size=4, **options))  # type: ignore[arg-type]
+
+
+def slates(path: Path) -> dict[str, list[tuple[str, float]]]:
+    found: dict[str, list[tuple[str, float]]] = {}
+    for row in pq.read_table(path).to_pylist():
+        found.setdefault(row["user_id"], []).append((row["item_id"], row["score"]))
+        assert row["rank"] == len(found[row["user_id"]])
+    return found
+
+
+@pytest.mark.parametrize("scenario", ["home", "cart", "email"])
+def test_slates_are_those_of_the_api(
+    bundle: Bundle,
+    scorer: Scorer,
+    profiles: Profiles,
+    rows: list[dict],
+    tmp_path: Path,
+    toy_bundle: Path,
+    scenario: str,
+) -> None:
+    """The same users ask the use case one by one, from a feature store that holds the same rows."""
+    store = MemoryFeatures(FixedClock(NOW))
+    for row in rows:
+        store.put(USER_PROFILE, row["user_id"], {k: v for k, v in row.items() if k != "user_id"}, NOW_MS)
+    users = [*profiles.user_ids, "nobody"]
+    done = score(batch(bundle, scorer, scenario=scenario), profiles, users, tmp_path / "out", lambda *_: None)
+    assert done == Scored(n_users=12, n_unknown=1, n_fresh=12)
+    found = slates(tmp_path / "out")
+    assert list(found) == users
+    api = recommender(active_model(toy_bundle), store, MemorySlates())
+    for user in users:
+        asked = {"userId": user, "numResults": 6, "scenario": scenario, "diversity": 0.0}
+        answer = api.recommend(RecommendationRequest.model_validate(asked)).item_list
+        assert [item for item, _ in found[user]] == [item.item_id for item in answer], user
+        np.testing.assert_allclose([s for _, s in found[user]], [item.score for item in answer], rtol=1e-4, atol=1e-4)
+
+
+def test_an_interrupted_run_continues(bundle: Bundle, scorer: Scorer, profiles: Profiles, tmp_path: Path) -> None:
+    work, users, out = batch(bundle, scorer, part_size=3), profiles.user_ids, tmp_path / "out"
+
+    def stop(done: int, total: int) -> None:
+        assert total == 11
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(work, profiles, users, out, stop)
+    assert not out.exists()
+    assert score(work, profiles, users, out, lambda *_: None).n_fresh == 5
+    whole = tmp_path / "whole"
+    score(work, profiles, users, whole, lambda *_: None)
+    assert pq.read_table(out).equals(pq.read_table(whole))
+    assert pq.read_schema(out).equals(SCHEMA)
+    assert {path.name for path in tmp_path.iterdir()} == {"features", "out", "whole"}
+
+
+def test_what_is_done_is_not_done_again_unless_something_changed(
+    bundle: Bundle, scorer: Scorer, profiles: Profiles, tmp_path: Path
+) -> None:
+    out, users = tmp_path / "out", profiles.user_ids
+    runs = [
+        score(work, profiles, asked, out, lambda *_: None).n_fresh
+        for work, asked in (
+            (batch(bundle, scorer), users),
+            (batch(bundle, scorer), users),
+            (batch(bundle, scorer, scenario="email"), users),
+            (batch(bundle, scorer, scenario="email"), users[:4]),
+        )
+    ]
+    assert runs == [11, 0, 11, 4]
+
+
+def test_parts_of_another_job_are_thrown_away(
+    bundle: Bundle, scorer: Scorer, profiles: Profiles, tmp_path: Path
+) -> None:
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(batch(bundle, scorer, part_size=3, scenario="email"), profiles, profiles.user_ids, tmp_path / "out", stop)
+    work = batch(bundle, scorer, part_size=3)
+    assert score(work, profiles, profiles.user_ids, tmp_path / "out", lambda *_: None).n_fresh == 11
+
+
+def test_more_results_than_the_model_ranks_are_refused(bundle: Bundle, scorer: Scorer) -> None:
+    with pytest.raises(BadInputError, match="ranks 10 items") as caught:
+        BatchScorer(bundle, scorer, NOW_MS, Options(n_results=11))
+    assert caught.value.pointer == "--n-results"
+
+
+def test_features_of_another_cut_off_are_not_taken(profiles: Profiles, tmp_path: Path) -> None:
+    later = Cutoffs(NOW, NOW, datetime(2027, 1, 1, tzinfo=UTC))
+    with pytest.raises(DataError, match="features sync"):
+        Profiles(Dataset(tmp_path, "toy", "csv", True, "", later, {}, "", {}))
