@@ -94,11 +94,11 @@ def worth_of_parts(
     table: EvidenceTable, names: Sequence[str], config: StackerFitConfig, progress: Progress = silent
 ) -> tuple[float, int, list[Worth]]:
     """NDCG@10 with all parts, on how many requests, and each part's worth. names: in the order of the table."""
-    whole = held_out(table, None, config)[-1]
+    whole = held_out(table, config)[-1]
     found = []
     for place, name in enumerate(names):
         progress((place + 1) / (len(names) + 1))
-        less = held_out(without_part(table, place), None, config)[-1]
+        less = held_out(without_part(table, place), config)[-1]
         loss = whole - less
         error = 1.96 * float(loss.std()) / len(loss) ** 0.5
         found.append(

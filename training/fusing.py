@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.fusion.additive import AdditiveFusion
-from training.fusion.candidates import EvidenceTable, collect, tabulate
+from training.fusion.candidates import collect, tabulate
 from training.fusion.facts import ItemFacts
 from training.fusion.fit import fit_fusion
 from training.fusion.ranker import FusedRanker, SecondStage
 from training.fusion.stacker import Ensemble
-from training.fusion.stacker_fit import Choice, fit_stacker
+from training.fusion.stacker_fit import Choice, StackerFitConfig, fit_stacker
 from training.interactions import Interactions
 from training.models.protocol import Part, Run
 from training.protocols import Past, Split
@@ -56,22 +56,25 @@ def fusion_key(recipe: Recipe, data_key: str, mask_seen: bool) -> str:
 def fit_fused(
     stages: Stages, recipe: Recipe, data: Interactions, cut: Split, mask_seen: bool, data_key: str
 ) -> tuple[list[Part], Fused]:
-    """The parts fitted before the validation window, and the fusion of them."""
+    """The parts fitted before the validation window, and the fusion of them.
+
+    When the test item is asked for, the newest item of the history is one that no part was fitted on. With labels
+    "step-back" that is so while the fusion learns, too: the validation window is asked for by parts from one step back.
+    """
     now = Past(cut.fit, cut.fit_now_ms, cut.validation)
     parts = fit_parts(stages, recipe.parts(data.n_items), now, data_key)
-    sources = [] if recipe.labels == "earlier" else [(parts, now)]
+    source = (parts, now)
     if recipe.labels != "validation":
+        asked = cut.earlier.requests if recipe.labels == "earlier" else cut.validation
         earlier = fit_parts(stages, recipe.parts(data.n_items), cut.earlier, data_key, " one step back")
-        sources.append((earlier, cut.earlier))
+        source = (earlier, replace(cut.earlier, requests=asked))
     key = fusion_key(recipe, data_key, mask_seen)
     seen = "masked" if mask_seen else "kept"
-    first = stages.once(
-        f"fusion, seen items {seen}", key, lambda run: fit_first(recipe, data, *sources[0], mask_seen, run)
-    )
+    first = stages.once(f"fusion, seen items {seen}", key, lambda run: fit_first(recipe, data, *source, mask_seen, run))
     if recipe.stacker is None:
         return parts, Fused(first, None, None)
     second, choice = stages.once(
-        f"second stage, seen items {seen}", key, lambda run: fit_second(recipe, data, first, sources, mask_seen, run)
+        f"second stage, seen items {seen}", key, lambda run: fit_second(recipe, data, first, *source, mask_seen, run)
     )
     return parts, Fused(first, second, choice)
 
@@ -91,21 +94,16 @@ def fit_second(
     recipe: Recipe,
     data: Interactions,
     first: AdditiveFusion,
-    sources: Sequence[tuple[Sequence[Part], Past]],
+    parts: Sequence[Part],
+    past: Past,
     mask_seen: bool,
     run: Run,
 ) -> tuple[Ensemble | None, Choice]:
-    """The stacker, from the first stage's candidates in each source; choices are made on the first source."""
-    tables: list[EvidenceTable] = []
-    for place, (parts, past) in enumerate(sources):
-        ranker = FusedRanker(parts, first, recipe.top_k).eval()
-        facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
-
-        def tell(share: float, place: int = place) -> None:
-            run.progress(0.5 * (place + share) / len(sources))
-
-        tables.append(tabulate(ranker, facts, data, past.requests, mask_seen=mask_seen, progress=tell))
-    if recipe.stacker is None:
-        raise AssertionError("the recipe has no second stage")
-    extra = tables[1] if len(tables) > 1 else None
-    return fit_stacker(tables[0], extra, recipe.stacker, lambda share: run.progress(0.5 + 0.5 * share))
+    """The stacker, from the first stage's candidates. The recipe has a second stage."""
+    ranker = FusedRanker(parts, first, recipe.top_k).eval()
+    facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
+    table = tabulate(
+        ranker, facts, data, past.requests, mask_seen=mask_seen, progress=lambda share: run.progress(0.5 * share)
+    )
+    config = recipe.stacker or StackerFitConfig()
+    return fit_stacker(table, config, lambda share: run.progress(0.5 + 0.5 * share))

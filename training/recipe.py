@@ -32,7 +32,7 @@ from training.protocols import Split
 _MAX_WINDOWS = 6_000  # of an epoch
 _POSITIONS = 100_000  # that the attention part learns from
 _MANY_WINDOWS, _MANY_POSITIONS = 60_000, 2_000_000  # the same where items are rare and a position costs less
-Labels = Literal["validation", "earlier", "both"]
+Labels = Literal["validation", "earlier", "step-back"]
 _RARE = 30.0  # interactions an item: below, contents and transitions speak where EASE has little to go by
 
 
@@ -67,16 +67,17 @@ class Recipe:
         recipe = cls(
             ease=EaseConfig(fading=fading),
             attention=_attention(split.fit, many),
-            labels="validation" if many else "both",
+            labels="validation" if many else "step-back",
         )
         if len(split.fit) < _RARE * split.fit.n_items:
             return recipe.for_rare_items(split.fit, fading)
         return recipe if many else recipe.with_sequence(split.fit, fading)
 
     def with_sequence(self, data: Interactions, fading: Fading) -> Recipe:
-        """With transitions, and content where the catalogue has words."""
+        """With transitions and two towers, and content where the catalogue has words."""
         content = None if data.content is None else ContentConfig(fading=fading)
-        return replace(self, transitions=TransitionsConfig(fading=fading), content=content)
+        towers = TwoTowerConfig()
+        return replace(self, transitions=TransitionsConfig(fading=fading), content=content, two_tower=towers)
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
         """With transitions; where the catalogue has words, with content as a part, in EASE and in transitions."""

@@ -20,7 +20,7 @@ Data = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda (mixed precision), or auto: cuda where there is one")]
 PROTOCOLS = ("temporal", "leave-one-out")
-LABELS = ("validation", "earlier", "both")
+LABELS = ("validation", "earlier", "step-back")
 
 
 def train(
@@ -63,7 +63,7 @@ def evaluate(
     device: Device = "auto",
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
-    labels: Annotated[str, typer.Option(help="what the fusion learns from: validation, earlier or both")] = "",
+    labels: Annotated[str, typer.Option(help="what the fusion learns from: validation, earlier or step-back")] = "",
     details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""

@@ -52,16 +52,12 @@ class Choice:
 
 
 def fit_stacker(
-    labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
+    table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent
 ) -> tuple[Ensemble | None, Choice]:
-    """The second stage, or None when the first alone is as good.
-
-    labels: of the window that choices are made on; extra: earlier positions, learnt from as well, never held out
-    """
-    choice = choose_rounds(labels, extra, config, lambda share: progress(0.5 * share))
+    """The second stage, or None when the first alone is as good."""
+    choice = choose_rounds(table, config, lambda share: progress(0.5 * share))
     if not choice.n_rounds:
         return None, choice
-    table = joined(labels, extra)
     members = []
     for seed in range(config.n_members):
         *_, stacker = rounds(table, config, seed + 1, choice.n_rounds)
@@ -70,11 +66,9 @@ def fit_stacker(
     return Ensemble(members).eval(), choice
 
 
-def choose_rounds(
-    labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
-) -> Choice:
+def choose_rounds(table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent) -> Choice:
     """How long to learn, from held-out users."""
-    values = held_out(labels, extra, config, progress)
+    values = held_out(table, config, progress)
     gain, error = gains(values)
     best = int(gain.argmax())
     chosen = best if float(gain[best]) > float(error[best]) else 0
@@ -87,12 +81,10 @@ def gains(values: Tensor) -> tuple[Tensor, Tensor]:
     return gain.mean(dim=1), gain.std(dim=1) / max(values.shape[1], 1) ** 0.5
 
 
-def held_out(
-    labels: EvidenceTable, extra: EvidenceTable | None, config: StackerFitConfig, progress: Progress = silent
-) -> Tensor:
+def held_out(table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent) -> Tensor:
     """NDCG@k of held-out requests before learning and after each round, float32 (n_rounds + 1, R): a fifth of them, or
     several fifths in turn where that is few. Fewer rows, when the first rounds of the first turn show no gain."""
-    n = len(labels.users)
+    n = len(table.users)
     folds = torch.chunk(torch.randperm(n, generator=torch.Generator().manual_seed(0)), 5)
     n_turns = min(len(folds), config.n_turns, max(1, round(_ENOUGH * len(folds) / max(n, 1))))
     found = []
@@ -100,10 +92,9 @@ def held_out(
         held = folds[turn]
         inside = torch.ones(n, dtype=torch.bool)
         inside[held] = False
-        others = None if extra is None else extra.rows(~torch.isin(extra.users, labels.users[held]))
-        table, judge = joined(labels.rows(inside), others), labels.rows(held)
+        learnt, judge = table.rows(inside), table.rows(held)
         after = []
-        for stacker in rounds(table, config, 0):
+        for stacker in rounds(learnt, config, 0):
             after.append(ndcg(stacker, judge, config))
             progress((turn + len(after) / (config.n_rounds + 1)) / n_turns)
             given_up = len(after) == _PATIENCE + 1 and len(held) >= _TELLING and not _promising(torch.stack(after))
@@ -189,9 +180,3 @@ def ndcg(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig) -> Te
         gain = (hits / torch.log2(torch.arange(2.0, best.shape[1] + 2.0))).sum(dim=1)
         found.append(gain / ideal_gain(part.n_relevant, config.k))
     return torch.cat(found) if found else torch.zeros(0)
-
-
-def joined(table: EvidenceTable, extra: EvidenceTable | None) -> EvidenceTable:
-    if extra is None:
-        return table
-    return EvidenceTable(*(torch.cat(pair) for pair in zip(table, extra, strict=True)))

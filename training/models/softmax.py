@@ -66,4 +66,6 @@ def apart(one: Tensor, other: Tensor, temperature: float = 0.1) -> Tensor:
     """
     rows = torch.randperm(len(one), device=one.device)[:_CONTRASTED]
     unit_one, unit_other = (nn.functional.normalize(look[rows], dim=1) for look in (one, other))
-    return nn.functional.cross_entropy(unit_one @ unit_other.T / temperature, torch.arange(len(rows)))
+    return nn.functional.cross_entropy(
+        unit_one @ unit_other.T / temperature, torch.arange(len(rows), device=one.device)
+    )

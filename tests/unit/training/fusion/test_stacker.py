@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 from math import factorial
 
@@ -15,7 +16,7 @@ from training.fusion.candidates import EvidenceTable
 from training.fusion.evidence import N_SHARED, RECENT, Evidence, gather_evidence, standard, width_of, width_of_user
 from training.fusion.facts import N_FACTS, ItemFacts
 from training.fusion.stacker import Ensemble, Stacker, StackerConfig
-from training.fusion.stacker_fit import StackerFitConfig, choose_rounds, fit_stacker
+from training.fusion.stacker_fit import StackerFitConfig, fit_stacker, held_out
 from training.interactions import Interactions
 from training.models.ease import Ease, EaseConfig
 from training.models.popularity import Popularity
@@ -111,7 +112,7 @@ def table(n: int, teach: bool) -> EvidenceTable:
 
 def test_it_learns_which_part_is_right_for_whom() -> None:
     config = StackerFitConfig(n_steps=150, n_rounds=3, n_members=2, network=StackerConfig(hidden=8, dim=4))
-    found, choice = fit_stacker(table(600, teach=True), None, config)
+    found, choice = fit_stacker(table(600, teach=True), config)
     assert found is not None
     assert choice.curve[choice.n_rounds] > choice.curve[0] + 0.1
     fresh = table(600, teach=True).evidence()
@@ -123,27 +124,33 @@ def test_it_learns_which_part_is_right_for_whom() -> None:
 
 def test_where_nothing_can_be_learnt_there_is_no_second_stage() -> None:
     config = StackerFitConfig(n_steps=100, n_rounds=2, network=StackerConfig(hidden=8, dim=4))
-    found, choice = fit_stacker(table(300, teach=False), None, config)
+    found, choice = fit_stacker(table(300, teach=False), config)
     assert found is None
     assert choice.n_rounds == 0
 
 
 def test_learning_twice_gives_the_same() -> None:
     config = StackerFitConfig(n_steps=40, n_rounds=2, n_members=1, network=StackerConfig(hidden=8, dim=4))
-    one, other = (fit_stacker(table(300, teach=True), table(100, teach=True), config) for _ in range(2))
+    one, other = (fit_stacker(table(300, teach=True), config) for _ in range(2))
     assert one[1] == other[1]
     assert one[0] is not None
     assert other[0] is not None
     assert_allclose(one[0](evidence(2, 5)).detach(), other[0](evidence(2, 5)).detach(), rtol=0, atol=0)
 
 
-def test_extra_rows_of_held_out_users_are_not_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    labels, seen = table(100, teach=True), []
-    monkeypatch.setattr("training.fusion.stacker_fit.rounds", lambda rows, config, seed: seen.append(rows) or iter(()))
-    with pytest.raises(RuntimeError):  # nothing was yielded to judge; what was to be learnt from is what counts
-        choose_rounds(labels, labels, StackerFitConfig())
-    assert len(seen[0].users) == 160  # 80 users twice: 20 are held out, and their earlier positions with them
-    assert len(set(seen[0].users.tolist())) == 80
+def test_held_out_users_are_judged_once_each_and_not_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, learnt = table(100, teach=True), []
+    fresh = Stacker(N_PARTS, N_TOLD, N_USER, StackerConfig()).eval()
+
+    def remember(rows: EvidenceTable, config: StackerFitConfig, seed: int) -> Iterator[Stacker]:
+        learnt.append(set(rows.users.tolist()))
+        return iter([fresh, fresh])
+
+    monkeypatch.setattr("training.fusion.stacker_fit.rounds", remember)
+    assert held_out(labels, StackerFitConfig(n_rounds=1)).shape == (2, 100)
+    judged = [set(range(100)) - users for users in learnt]
+    assert [len(users) for users in judged] == [20] * 5
+    assert set.union(*judged) == set(range(100))
 
 
 def test_facts_tell_popularity_place_and_age() -> None:
