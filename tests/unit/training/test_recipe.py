@@ -39,7 +39,7 @@ def names(data: Interactions) -> list[str]:
 
 
 def test_rare_items_get_transitions_and_content(rare: Interactions) -> None:
-    assert names(rare) == ["popularity", "ease", "transitions", "content", "attention"]
+    assert names(rare) == ["popularity", "ease", "transitions", "content", "attention", "two_tower"]
     recipe = Recipe.for_split(leave_one_out(rare))
     assert recipe.ease.content > 0
     assert recipe.transitions is not None
@@ -48,12 +48,12 @@ def test_rare_items_get_transitions_and_content(rare: Interactions) -> None:
 
 def test_without_words_content_stays_off(rare: Interactions) -> None:
     mute = replace(rare, content=None)
-    assert names(mute) == ["popularity", "ease", "transitions", "attention"]
+    assert names(mute) == ["popularity", "ease", "transitions", "attention", "two_tower"]
     assert Recipe.for_split(leave_one_out(mute)).ease.content == 0
 
 
 def test_frequent_items_speak_for_themselves(frequent: Interactions) -> None:
-    assert names(frequent) == ["popularity", "ease", "transitions", "content", "attention"]
+    assert names(frequent) == ["popularity", "ease", "transitions", "content", "attention", "two_tower"]
     assert Recipe.for_split(leave_one_out(frequent)).ease.content == 0
     window = temporal(frequent, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
     assert [part.name for part in Recipe.for_split(window).parts(10)] == ["popularity", "ease", "attention"]
