@@ -18,6 +18,10 @@ MAX_REASONS: Final = 2
 POPULAR_SHARE: Final = 0.05  # "popular" is an item among this share of the catalogue
 LOOK_BACK: Final = 20  # events that are searched for a similar item
 MIN_SHARED: Final = 2  # facts that two items have in common to be called similar
+_GOES_WITH: Final = ("ease", "item_knn", "graph")
+_FOLLOWS: Final = ("attention", "transitions", "frequency")
+_SIMILAR: Final = ("content", "encoder")
+_TASTE: Final = ("two_tower", "als")
 _ACTS: Final = {"purchase": "bought", "cart": "put in your cart", "click": "looked at", "view": "looked at",
                 "rating": "rated"}  # fmt: skip
 
@@ -50,17 +54,32 @@ class Reasons:
         return tuple(found)
 
     def _reason(self, part: str, item: int) -> str | None:
-        times = self._bought[item]
         if part == "popularity":
-            if times:
-                return "You buy this regularly" if times > 2 else "You bought this before"
-            return "Popular right now" if self._is_popular(item) else None
-        if part == "ease":
-            return self._goes_with_reason(item)
-        if part in ("attention", "transitions") and self.indices.any():
-            return "Follows from what you did last"
-        if part == "content":
-            return self._similar_reason(item)
+            return self._popularity_reason(item)
+        if part in _FOLLOWS:
+            return "Follows from what you did last" if self.indices.any() else None
+        told = {
+            **dict.fromkeys(_GOES_WITH, self._goes_with_reason),
+            **dict.fromkeys(_SIMILAR, self._similar_reason),
+            **dict.fromkeys(_TASTE, self._taste_reason),
+        }
+        return told[part](item) if part in told else None
+
+    def _popularity_reason(self, item: int) -> str | None:
+        times = self._bought[item]
+        if times:
+            return "You buy this regularly" if times > 2 else "You bought this before"
+        return "Popular right now" if self._is_popular(item) else None
+
+    def _taste_reason(self, item: int) -> str | None:
+        """The item's category or department, when the shopper turned to several items of it."""
+        table = self.bundle.catalogue
+        for column in ("category", "department"):
+            name = table.text(column, item)
+            acts = zip(self.indices.tolist(), self.history.event_types, strict=True)
+            met = {index for index, event_type in acts if index not in (0, item) and event_type in _ACTS}
+            if name and sum(table.text(column, index) == name for index in met) >= MIN_SHARED:
+                return f"Fits what you like: {name}"
         return None
 
     def _similar_reason(self, item: int) -> str | None:
