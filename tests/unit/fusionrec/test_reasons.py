@@ -75,6 +75,7 @@ def teas(bundle, tmp_path_factory):
     columns = {
         "name": ["mint tea", "fig tea", "fig jam", "fig tea", *others],
         "category": ["tea", "tea", "jam", "tea", *others],
+        "department": others + [""] * 4,
         "brand": others + [""] * 4,
         "attributes": [["organic"], ["organic"], ["organic"], ["organic"], *([] for _ in others)],
     }
