@@ -5,10 +5,12 @@ Set FUSIONREC_E2E_ENDPOINT to run the same against another one, such as LocalSta
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,13 @@ import botocore.session
 import pytest
 
 from fusionrec.adapters import feast_codec
+from fusionrec.adapters.sqs import SqsDeadLetters
 from fusionrec.feature_spec import USER_SESSION
+from fusionrec.messages import to_message
+from fusionrec.ports import Interaction
 from infra import bootstrap, emulator, smoke
 from infra.rie import RuntimeUnavailableError
+from training.feedback.redrive import redrive_queue
 
 STACK = "fusionrec-e2e"
 PATIENCE_S = 180.0  # a busy machine starts an emulated function slowly
@@ -115,16 +121,72 @@ def test_seeding_again_uploads_nothing(stack: Deployed, bundles: Path) -> None:
     assert bootstrap.publish(bundles / stack.version, stack.outputs["BundleUri"]) == 0
 
 
+def recent_items(stack: Deployed, user_id: str, n_items: int) -> set[str]:
+    """Items of the user's live events, once there are as many."""
+    started, found = time.monotonic(), set[str]()
+    while len(found) < n_items and time.monotonic() - started < PATIENCE_S:
+        status, profile = stack.api.call("GET", f"/v1/users/{user_id}/profile")
+        found = {event["itemId"] for event in profile["recentEvents"]} if status == 200 else set()
+        time.sleep(0.2)
+    return found
+
+
+def view(event_id: str, item_id: str) -> dict[str, str]:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {"eventId": event_id, "eventType": "view", "itemId": item_id, "sentAt": now}
+
+
+def test_a_session_becomes_its_users_at_log_in(stack: Deployed) -> None:
+    for body in (
+        {"sessionId": "visit-9", "eventList": [view("a1", "item-01"), view("a2", "item-02")]},
+        {"sessionId": "visit-9", "userId": "user-20", "eventList": [view("b1", "item-03")]},
+        {"sessionId": "visit-9", "eventList": [view("a3", "item-04")]},  # sent late
+    ):
+        assert stack.api.call("POST", "/v1/events", body)[0] == 202
+    assert recent_items(stack, "user-20", 4) == {"item-01", "item-02", "item-03", "item-04"}
+
+
+def test_an_order_on_the_event_bus_becomes_features(stack: Deployed) -> None:
+    detail = {
+        "orderId": "e2e-1", "userId": "user-21", "placedAt": datetime.now(UTC).isoformat(),
+        "lines": [{"itemId": "item-05", "quantity": 2}, {"itemId": "item-06"}],
+    }  # fmt: skip
+    entry = {"Source": "shop.orders", "DetailType": "OrderPlaced", "Detail": json.dumps(detail)}
+    assert stack.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+    assert recent_items(stack, "user-21", 2) == {"item-05", "item-06"}
+
+
+def test_a_file_in_the_bucket_becomes_features(stack: Deployed) -> None:
+    rows = [f"user-22,f{n},view,item-0{n},{datetime.now(UTC).isoformat()}\n" for n in (7, 8)]
+    text = "userId,eventId,eventType,itemId,sentAt\n" + "".join(rows) + "user-22,f9,view,gone,2026-01-01T00:00:00Z\n"
+    bucket, s3 = stack.outputs["DropBucketName"], stack.client("s3")
+    s3.put_object(Bucket=bucket, Key="drops/e2e.csv", Body=text.encode())
+    assert recent_items(stack, "user-22", 2) == {"item-07", "item-08"}
+    report = s3.get_object(Bucket=bucket, Key="rejected/e2e.csv.csv")["Body"].read().decode()
+    assert "unknown-item" in report
+
+
+def test_a_dead_letter_is_given_back_and_absorbed(stack: Deployed) -> None:
+    sqs = stack.client("sqs")
+    queue, dead = stack.outputs["EventQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
+    at = int(datetime.now(UTC).timestamp() * 1000)
+    event = Interaction("late", "user-23", "visit", "item-09", "view", at)
+    SqsDeadLetters(sqs, dead).put(to_message(event), "user-23", "unavailable", "user_session: throttled")
+    outcome = redrive_queue(sqs, dead, queue, lambda _: None)
+    assert outcome.returned == {"unavailable": 1}
+    assert recent_items(stack, "user-23", 1) == {"item-09"}
+
+
 def test_a_message_that_cannot_be_read_ends_in_the_dead_letter_queue(stack: Deployed) -> None:
     sqs = stack.client("sqs")
     queue, dead = stack.outputs["EventQueueUrl"], stack.outputs["DeadLetterQueueUrl"]
-    visibility = {"VisibilityTimeout": "1"}  # so that the test need not wait for five times three minutes
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes=visibility)
     sqs.send_message(QueueUrl=queue, MessageBody="{}", MessageGroupId="user-09", MessageDeduplicationId="bad-1")
 
     received: list[dict[str, Any]] = []
     started = time.monotonic()
     while not received and time.monotonic() - started < PATIENCE_S:
-        received = sqs.receive_message(QueueUrl=dead, WaitTimeSeconds=20).get("Messages", [])
+        answer = sqs.receive_message(QueueUrl=dead, WaitTimeSeconds=20, MessageAttributeNames=["All"])
+        received = answer.get("Messages", [])
 
     assert [message["Body"] for message in received] == ["{}"]
+    assert received[0]["MessageAttributes"]["reason"]["StringValue"] == "unreadable"

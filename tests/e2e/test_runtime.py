@@ -94,6 +94,16 @@ def test_without_a_bundle_it_is_unavailable_and_says_when_to_come_back(
     assert str(tmp_path) not in answer["body"]
 
 
+def test_the_consumer_asks_for_its_messages_again_while_the_stores_are_away(
+    artifact: Path, bundles: Path, example_event: ExampleEvent
+) -> None:
+    """Neither lost nor given up: the queue delivers them again, and the next start absorbs them."""
+    batch = example_event("absorb")
+    with rie.running(artifact, "functions.absorb.app.handler", environment(bundles)) as runtime:
+        answer = runtime.invoke(batch)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": batch["Records"][0]["messageId"]}]}
+
+
 def test_a_tampered_bundle_is_refused(
     artifact: Path, bundles: Path, tmp_path: Path, example_event: ExampleEvent
 ) -> None:

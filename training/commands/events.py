@@ -139,8 +139,10 @@ def redrive(
 
             folder = data_folder(settings, data)
             letters = dead_letter_folder(folder)
-            sink = local_sink(folder)
-            outcome = work.redrive_files(letters, sink, DeadLetterFiles(letters), progress, only_list=only_list)
+            if only_list:
+                outcome = work.list_files(letters)
+            else:
+                outcome = work.redrive_files(letters, local_sink(folder), DeadLetterFiles(letters), progress)
     show(console, outcome, only_list)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fusionrec.errors import BadInputError
+from fusionrec.errors import BadInputError, DataError
 from fusionrec.messages import from_message
 from fusionrec.ports import DeadLetters, EventSink
 
@@ -97,32 +97,44 @@ def _received(sqs: Any, url: str, kept: dict[str, str]) -> Iterator[list[dict[st
         yield fresh
 
 
-def redrive_files(
-    folder: Path, sink: EventSink, dead_letters: DeadLetters, progress: Progress, *, only_list: bool = False
-) -> Outcome:
+def list_files(folder: Path) -> Outcome:
+    """The local dead letters, all of them as staying."""
+    outcome = Outcome()
+    for path in sorted(folder.glob("*.jsonl*")):
+        for letter in _letters(path):
+            outcome.stay(letter["reason"], letter["detail"])
+    return outcome
+
+
+def redrive_files(folder: Path, sink: EventSink, dead_letters: DeadLetters, progress: Progress) -> Outcome:
     """Local dead letters. Each file is put aside first, so that a server may go on writing new ones.
 
     raises: StoreUnavailableError; letters that were not taken yet are found again by the next run
     """
     outcome = Outcome()
-    for path in sorted(folder.glob("*.jsonl*")) if folder.is_dir() else ():
-        aside = path if only_list or path.suffix == ".redriving" else _put_aside(path)
-        for line in aside.read_bytes().split(b"\n"):
-            if not line.strip():
-                continue
-            letter = json.loads(line)
-            if only_list:
-                outcome.stay(letter["reason"], letter["detail"])
-            elif is_readable(letter["body"]):
+    for path in sorted(folder.glob("*.jsonl*")):
+        aside = path if path.suffix == ".redriving" else _put_aside(path)
+        for letter in _letters(aside):
+            if is_readable(letter["body"]):
                 sink.put([from_message(letter["body"])])
                 outcome.returned[letter["reason"]] += 1
             else:
                 dead_letters.put(letter["body"], letter["group"], letter["reason"], letter["detail"])
                 outcome.stay(letter["reason"], letter["detail"])
             progress(outcome.n_done)
-        if not only_list:
-            aside.unlink()
+        aside.unlink()
     return outcome
+
+
+def _letters(path: Path) -> Iterator[dict[str, str]]:
+    """Raises DataError for a line that is no letter: it is not thrown away with the file."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if line.strip():
+            try:
+                letter: dict[str, str] = json.loads(line)
+                yield {name: str(letter[name]) for name in ("body", "group", "reason", "detail")}
+            except (ValueError, KeyError, TypeError):
+                raise DataError("is no dead letter; mend or remove the line", pointer=f"{path}:{number}") from None
 
 
 def _put_aside(path: Path) -> Path:

@@ -1,0 +1,73 @@
+"""`fusionrec events …` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from fusionrec.adapters.local_files import DeadLetterFiles, EventFiles
+from fusionrec.errors import BadInputError, DataError
+from fusionrec.ports import Interaction
+from training.cli import app
+from training.feedback import stores  # noqa: F401 - Powertools' tracer opens a socket when it is imported
+
+AT = 1_792_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FUSIONREC_HOME", str(tmp_path))
+    monkeypatch.setenv("FUSIONREC_DATASET", "shop")
+    return tmp_path / "shop"
+
+
+def run(*arguments: str) -> str:
+    """Output of a command; its own errors are raised, as `training.cli.main` gets them."""
+    done = CliRunner().invoke(app, ["events", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def test_labels_are_written_and_told(folder: Path) -> None:
+    shown = Interaction("i", "u", "s", "", "impression", AT, recommendation_id="r", impression=("a", "b"))
+    click = Interaction("c", "u", "s", "b", "click", AT + 1000, recommendation_id="r")
+    EventFiles(folder / "log" / "events").append([shown, click])
+    told = run("labels", "--set", "click=0.7", "--set", "eta=0.5")
+    assert "2 labels, 1 of items on display that were not touched" in told
+    assert "(1 + position) ** -0.5 (as set)" in told
+    rows = {row["item_id"]: row for row in pq.read_table(folder / "feedback" / "labels.parquet").to_pylist()}
+    assert (rows["a"]["label"], round(rows["b"]["label"], 6)) == (0.0, 0.7)
+    assert json.loads((folder / "feedback" / "labels.json").read_text())["config"]["click"] == 0.7
+
+
+@pytest.mark.parametrize("given", ["colour=1", "click=red"])
+def test_a_weight_that_is_none_is_refused(folder: Path, given: str) -> None:
+    with pytest.raises(BadInputError, match=r"no weight 'colour'|'red' is no number"):
+        run("labels", "--set", given)
+
+
+def test_a_day_that_is_none_is_refused(folder: Path) -> None:
+    with pytest.raises(BadInputError, match="no day or time") as caught:
+        run("labels", "--from", "last week")
+    assert caught.value.pointer == "--from"
+
+
+def test_without_a_log_it_says_so(folder: Path) -> None:
+    with pytest.raises(DataError, match="no log there"):
+        run("labels")
+
+
+def test_dead_letters_are_listed_with_their_reasons_and_stay(folder: Path) -> None:
+    assert "no dead letters" in run("redrive", "--list")
+    DeadLetterFiles(folder / "log" / "dead-letters").put("{", "u", "unreadable", "not an event message")
+    for _ in range(2):
+        assert "unreadable" in run("redrive", "--list")
+
+
+def test_the_cloud_needs_both_queues(folder: Path) -> None:
+    with pytest.raises(BadInputError, match="name both queues"):
+        run("redrive", "--cloud", "--queue-url", "https://sqs/x.fifo")
