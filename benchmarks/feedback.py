@@ -226,46 +226,58 @@ def incremental(n_items: int, n_users: int, n_changed: int) -> dict[str, Any]:
     }
 
 
-def measure_all(quick: bool, console: Console) -> dict[str, Any]:
-    logging.getLogger("fusionrec").setLevel(
-        logging.CRITICAL + 1
-    )  # each injected fault is logged as the error that it is
-    result: dict[str, Any] = {**facts(), "command": f"python -m benchmarks.feedback{' --quick' if quick else ''}"}
-    console.print("consumer, in memory")
-    result["consumer_in_memory"] = consumer_rate(5_000 if quick else 100_000, MemoryFeatures(CLOCK))
-    console.print("incremental")
-    result["incremental_ease"] = incremental(*((500, 2_000, 20) if quick else (4_000, 20_000, 100)))
-    console.print("faults")
-    result["faults"] = fault_run(5_000 if quick else 200_000)
+def in_memory_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "consumer_in_memory", consumer_rate(5_000 if quick else 100_000, MemoryFeatures(CLOCK))
+    yield "incremental_ease", incremental(*((500, 2_000, 20) if quick else (4_000, 20_000, 100)))
+    yield "faults", fault_run(5_000 if quick else 200_000)
+
+
+def server_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Over a random shop, in a server of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
-        console.print("a server over a random shop")
-        folder = random_world(Path(home), 1_000 if quick else 12_000)
-        console.print("consumer, SQLite")
-        result["consumer_sqlite"] = sqlite_rate(folder, 200 if quick else 4_000)
+        folder = random_world(Path(home), 1_000 if quick else 5_000)
+        yield "consumer_sqlite", sqlite_rate(folder, 200 if quick else 2_000)
         ends = datetime.fromisoformat(json.loads((folder / "dataset.json").read_text())["cutoffs"]["data_end"])
         shift = ends - datetime.now(UTC) + timedelta(seconds=1)
+
+        def now() -> datetime:
+            return datetime.now(UTC) + shift
+
         with server(folder) as base:
             call(f"{base}/v1/recommendations", {"userId": user_ids()[0], "budgetMs": 10_000})  # warm
+            yield "visible", visible(base, now, 20 if quick else 200)
+            yield "ingesting", ingesting(base, now, *((2, 10.0, 2.0) if quick else (20, 10.0, 2.0)))
 
-            def now() -> datetime:
-                return datetime.now(UTC) + shift
 
-            console.print("202 to visible")
-            result["visible"] = visible(base, now, 20 if quick else 300)
-            console.print("recommending while ingesting")
-            result["ingesting"] = ingesting(base, now, *((2, 10.0, 2.0) if quick else (20, 20.0, 5.0)))
+CASES: Final = {"memory": in_memory_cases, "server": server_cases}
+
+
+def measure(cases: list[str], quick: bool, path: Path, console: Console) -> dict[str, Any]:
+    """Each case is written as soon as it is measured, with the machine as it was; other cases of the file stay."""
+    logging.getLogger("fusionrec").setLevel(logging.CRITICAL + 1)  # each injected fault is logged as an error
+    result: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    command = f"python -m benchmarks.feedback{' --quick' if quick else ''}"
+    for name in cases:
+        for case, measured in CASES[name](quick):
+            console.print(f"done: {case}")
+            result[case] = {**measured, **facts(), "command": command}
+            write_result(path, result)
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="some seconds, for CI; writes feedback-quick.json")
+    parser.add_argument("--only", choices=CASES, help="memory: consumer, ease, faults; server: the others")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    result = measure_all(given.quick, Console(stderr=True))
-    write_result(RESULTS / ("feedback-quick.json" if given.quick else "feedback.json"), result)
-    shown = {name: value for name, value in result.items() if isinstance(value, dict) and name != "packages"}
-    print(json.dumps(shown, indent=2))
+    path = RESULTS / ("feedback-quick.json" if given.quick else "feedback.json")
+    result = measure([given.only] if given.only else [*CASES], given.quick, path, Console(stderr=True))
+    print(json.dumps({case: _short(measured) for case, measured in result.items()}, indent=2))
+
+
+def _short(measured: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in measured.items() if name not in ("packages", "machine")}
 
 
 if __name__ == "__main__":
