@@ -13,7 +13,6 @@ from typing import Any
 
 from training.models.protocol import Progress, silent
 from training.plots import can_draw, trade_off_figure, write_svg
-from training.protocols import split
 from training.stages import Stages
 from training.tradeoff import Point, trade_off
 from training.train import Judged, Prepared
@@ -41,7 +40,7 @@ def costs_of(stages: Stages) -> dict[str, dict[str, float]]:
 
 def measure_trade_off(prepared: Prepared, judged: Judged, progress: Progress = silent) -> list[Point]:
     """Accuracy against diversity on the test window."""
-    cut = split(prepared.data, judged.protocol, prepared.dataset.cutoffs)
+    cut = prepared.split(judged.protocol)
     background, seed = prepared.background(cut.fit), prepared.variant.seed
     seen = judged.evaluation.seen
     return trade_off(judged.ranker, prepared.data, cut.test, background, seen=seen, seed=seed, progress=progress)

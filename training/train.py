@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -25,10 +26,16 @@ from training.models.attention import Attention
 from training.models.ease import Ease
 from training.models.popularity import Popularity
 from training.neighbours import nearest_by_vectors, strongest_weights
-from training.protocols import Past, Protocol, split
+from training.protocols import Past, Protocol, Split, split
 from training.recipe import Labels, Recipe, repeats_matter
 from training.stages import Stages, code_hash, key_of
 from training.variants import Variant
+
+_REMEDIES: Final = {
+    "temporal": "no user did anything in that window; prepare the data with other --test-days and --validation-days, "
+    "or use --protocol leave-one-out",
+    "leave-one-out": "it takes users with three interactions, and with four for one step before validation",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,20 @@ class Prepared:
         """The protocol that suits the data when none is asked for."""
         return "temporal" if self.dataset.has_times else "leave-one-out"
 
+    def split(self, protocol: Protocol, labels: Labels | None = None) -> Split:
+        """The data cut for fitting, choosing and judging.
+
+        raises: DataError when nobody can be asked for in a window that is needed
+        """
+        cut = split(self.data, protocol, self.dataset.cutoffs)
+        asked = {"validation": cut.validation, "test": cut.test}
+        if labels == "earlier":
+            asked["one step before validation"] = cut.earlier.requests
+        for window, requests in asked.items():
+            if not len(requests.users):
+                raise DataError(f"no requests ({window}): {_REMEDIES[protocol]}", pointer=str(self.dataset.folder))
+        return cut
+
 
 def judge(
     prepared: Prepared,
@@ -90,7 +111,7 @@ def judge(
 
     labels: what the fusion learns from instead of what the recipe says
     """
-    cut = split(prepared.data, protocol, prepared.dataset.cutoffs)
+    cut = prepared.split(protocol, labels)
     recipe = Recipe.for_split(cut).with_best(prepared.dataset)
     if labels:
         recipe = replace(recipe, labels=labels)

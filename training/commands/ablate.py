@@ -29,7 +29,6 @@ def ablate(
     from training.commands.console import stage_display  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.models.protocol import Run  # noqa: PLC0415
-    from training.protocols import split  # noqa: PLC0415
     from training.recipe import repeats_matter  # noqa: PLC0415
     from training.results import commit, costs_of, write_json  # noqa: PLC0415
     from training.stages import Stages  # noqa: PLC0415
@@ -40,7 +39,7 @@ def ablate(
     dataset, console = open_dataset(data), Console()
     prepared = Prepared.read(dataset, Variant(ids_only))
     chosen: Any = protocol or prepared.protocol
-    cut = split(prepared.data, chosen, dataset.cutoffs)
+    cut = prepared.split(chosen)
     with stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(device=choose(device)))
         found = measured(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fusionrec.errors import DataError
 from training.best_settings import best_settings
-from training.protocols import split
 from training.recipe import Recipe, repeats_matter
 from training.search.objective import Judge
 from training.search.spaces import searchable
@@ -15,10 +15,16 @@ from training.train import Prepared
 def search_of(prepared: Prepared, part: str, n_users: int, seed: int, *, from_defaults: bool = False) -> Search:
     """Starts from the settings in use; from_defaults: from those that the recipe has without any search.
 
-    raises: BadInputError for a part that is not known, DataError for settings in use that cannot be read
+    raises: BadInputError for a part that is not known, DataError for settings in use that cannot be read, or too few
+            validation users
     """
     what = searchable(part, prepared.data.content is not None)
-    cut = split(prepared.data, prepared.protocol, prepared.dataset.cutoffs)
+    cut = prepared.split(prepared.protocol)
+    if len(cut.validation.users) == 1:
+        raise DataError(
+            "a single validation user; a search chooses on some users and checks on others",
+            pointer=str(prepared.dataset.folder),
+        )
     recipe = Recipe.for_split(cut)
     plain = getattr(recipe, part, None) or what.config()
     default = plain if from_defaults else best_settings(prepared.dataset, part, plain)
