@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from training.evaluate import Seen
 from training.fusing import fit_first, fit_parts, fusion_key
@@ -94,17 +95,22 @@ def worth_of_parts(
     table: EvidenceTable, names: Sequence[str], config: StackerFitConfig, progress: Progress = silent
 ) -> tuple[float, int, list[Worth]]:
     """NDCG@10 with all parts, on how many requests, and each part's worth. names: in the order of the table."""
-    whole = held_out(table, config)[-1]
+    whole = held_out(table, config)
     found = []
     for place, name in enumerate(names):
         progress((place + 1) / (len(names) + 1))
-        less = held_out(without_part(table, place), config)[-1]
-        loss = whole - less
-        error = 1.96 * float(loss.std()) / len(loss) ** 0.5
-        found.append(
-            Worth(name, float(less.mean()), float(loss.mean()), float(loss.mean()) - error, float(loss.mean()) + error)
-        )
-    return float(whole.mean()), len(whole), found
+        found.append(_worth(name, whole, held_out(without_part(table, place), config)))
+    return float(whole[-1].mean()), whole.shape[1], found
+
+
+def _worth(name: str, whole: Tensor, less: Tensor) -> Worth:
+    """whole, less: NDCG@10 of held-out requests after each round, (N, R). A fusion that gained nothing was given up
+    early (see `held_out`): both are looked at after as many rounds, on the first users, whom both ranked."""
+    n_rounds, n_users = (min(sizes) for sizes in zip(whole.shape, less.shape, strict=True))
+    without = less[n_rounds - 1, :n_users]
+    loss = whole[n_rounds - 1, :n_users] - without
+    mean, error = float(loss.mean()), 1.96 * float(loss.std(correction=min(1, n_users - 1))) / n_users**0.5
+    return Worth(name, float(without.mean()), mean, mean - error, mean + error)
 
 
 def without_part(table: EvidenceTable, place: int) -> EvidenceTable:
