@@ -1,0 +1,117 @@
+"""What the fusion learns from: no label was in the data that its parts were fitted on, and masks hold in its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from training import fusing
+from training.fusing import fit_fused
+from training.fusion.additive import AdditiveFusion
+from training.fusion.candidates import collect, tabulate
+from training.fusion.facts import ItemFacts
+from training.interactions import Interactions, Requests
+from training.models.ease import Ease, EaseConfig
+from training.models.protocol import Part, Run
+from training.protocols import Past, Split, leave_one_out
+from training.recipe import Labels, Recipe
+from training.shop import NOW_MS, toy_ranker, two_taste_shop, with_answers
+from training.stages import Stages
+
+RECIPE = replace(Recipe(ease=EaseConfig(l2=1.0)).without("attention"), stacker=None, top_k=4)
+
+
+@pytest.fixture(scope="module")
+def data() -> Interactions:
+    """14 users with five interactions each."""
+    return with_answers(two_taste_shop())
+
+
+@pytest.fixture(scope="module")
+def cut(data: Interactions) -> Split:
+    return leave_one_out(data)
+
+
+def learnt(
+    labels: Labels, data: Interactions, cut: Split, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Part], Sequence[Part], Past]:
+    """The parts that are judged, and with which parts and past the fusion was learnt."""
+    heard: list[tuple[Sequence[Part], Past]] = []
+
+    def remember(
+        recipe: Recipe, data: Interactions, parts: Sequence[Part], past: Past, mask_seen: bool, run: Run
+    ) -> AdditiveFusion:
+        heard.append((parts, past))
+        return AdditiveFusion(len(parts))
+
+    monkeypatch.setattr(fusing, "fit_first", remember)
+    stages = Stages(folder, lambda what, share: None)
+    judged, _ = fit_fused(stages, replace(RECIPE, labels=labels), data, cut, mask_seen=True, data_key="toy")
+    return judged, *heard[0]
+
+
+def as_fitted_on(parts: Sequence[Part], fit: Interactions) -> bool:
+    ease = next(part for part in parts if isinstance(part, Ease))
+    alone = Ease(fit.n_items, ease.config).fit(fit, NOW_MS)
+    return ease.weights.shape == alone.weights.shape and torch.equal(ease.weights, alone.weights)
+
+
+@pytest.mark.parametrize(("labels", "unseen"), [("validation", 1), ("earlier", 1), ("step-back", 2)])
+def test_no_part_was_fitted_on_what_the_fusion_learns_to_find(
+    labels: Labels, unseen: int, data: Interactions, cut: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """unseen: how many of the newest items up to the label the parts have not seen; at the test these are two."""
+    _, parts, past = learnt(labels, data, cut, tmp_path, monkeypatch)
+    n_fitted = np.diff(past.fit.offsets)[past.requests.users]
+    n_with_label = past.requests.until - data.offsets[past.requests.users]
+    assert_array_equal(n_with_label - n_fitted, unseen)
+    assert as_fitted_on(parts, past.fit)
+    assert (past.requests.until < data.offsets[past.requests.users + 1]).all(), "the test item is no label"
+
+
+@pytest.mark.parametrize("labels", ["validation", "earlier", "step-back"])
+def test_the_parts_that_are_judged_know_all_before_the_validation_window(
+    labels: Labels, data: Interactions, cut: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, _, _ = learnt(labels, data, cut, tmp_path, monkeypatch)
+    assert as_fitted_on(judged, cut.fit)
+    assert not as_fitted_on(judged, cut.earlier.fit)
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_masked_items_are_no_candidates(data: Interactions, mask: bool) -> None:
+    """Four of ten items are in each history, and six are asked for."""
+    shop = two_taste_shop()
+    ends = data.offsets[1:]
+    requests = Requests(np.arange(data.n_users), ends - 1, ends, np.full(data.n_users, NOW_MS))
+    ranker = toy_ranker(shop)
+    facts = ItemFacts(data.n_items).fit(shop.interactions, NOW_MS)
+    table = tabulate(ranker, facts, data, requests, mask_seen=mask)
+    in_history = table.shared[:, :, -1] > 0
+    assert bool((in_history & table.real).any()) is not mask
+    assert not (table.relevant & ~table.real).any()
+    assert_array_equal(table.n_relevant, np.ones(data.n_users))
+    scores = collect(ranker, data, requests, 4, mask_seen=mask)
+    assert bool(scores.had.any()) is not mask
+
+
+def test_the_relevant_candidate_is_where_the_answer_stands(data: Interactions) -> None:
+    """Of all items as candidates, each request marks the place of its own answer."""
+    shop = two_taste_shop()
+    ends = data.offsets[1:]
+    requests = Requests(np.arange(data.n_users), ends - 1, ends, np.full(data.n_users, NOW_MS))
+    ranker = toy_ranker(shop)
+    table = tabulate(ranker, ItemFacts(10).fit(shop.interactions, NOW_MS), data, requests, mask_seen=True)
+    arrays = [torch.from_numpy(array) for array in requests.inputs(data, range(data.n_users))]
+    allowed = torch.ones(data.n_users, 11, dtype=torch.bool).scatter(1, arrays[0], False)
+    with torch.inference_mode():
+        found = ranker.candidates(ranker.standardised(*arrays), arrays[0], arrays[2], allowed)
+    expected = found.items == torch.tensor(shop.withheld)[:, None]
+    assert_array_equal(table.relevant, expected & found.real)
+    assert table.relevant.any(dim=1).all()
