@@ -59,7 +59,7 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="temporal or leave-one-out; default: what suits the data")] = "",
     seen: Annotated[str, typer.Option(help="keep or mask items of the history; default: keep if users repeat")] = "",
     out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
-    seed: Annotated[int, typer.Option(help="of ties, resampling and training")] = 0,
+    seed: Annotated[int, typer.Option(help="of shuffled ties, equal scores and resampling")] = 0,
     device: Device = "auto",
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
