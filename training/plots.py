@@ -31,8 +31,8 @@ def trade_off_figure(evaluation: Evaluation, points: Sequence[Point], title: str
         axes.plot(*place, "o" if fused else "s", markersize=6, color="C3" if fused else "0.55")
         axes.annotate(", ".join(models), place, xytext=(6, 4), textcoords="offset points", fontsize=8)
     across, up = [point.diversity[0] for point in points], [point.ndcg[0] for point in points]
-    low = [point.ndcg[0] - point.ndcg[1] for point in points]
-    high = [point.ndcg[2] - point.ndcg[0] for point in points]
+    low = [max(point.ndcg[0] - point.ndcg[1], 0.0) for point in points]  # where all users are alike, rounding decides
+    high = [max(point.ndcg[2] - point.ndcg[0], 0.0) for point in points]
     axes.errorbar(across, up, yerr=(low, high), color="C0", marker=".", capsize=2, label="fusion, re-ranked")
     for point in points:
         if point.weight:

@@ -89,3 +89,9 @@ def test_the_picture_names_every_model_and_is_the_same_twice(
     labels = ", ".join(text.get_text() for text in axes.texts)
     assert all(model.replace("_", " ") in labels for model in judged.rows)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg"]  # no scratch file is left
+
+
+def test_rounding_below_the_mean_does_not_spoil_the_picture(judged: Evaluation) -> None:
+    """Where all users are alike, an end of the interval may lie beyond the mean by the last digit."""
+    point = Point(0.0, (0.3, 0.3 + 1e-13, 0.3 - 1e-13), (0.5, 0.5, 0.5))
+    assert trade_off_figure(judged, [point], "toy shop").axes
