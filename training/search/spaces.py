@@ -14,9 +14,12 @@ from training.models.als import Als, AlsConfig
 from training.models.attention import Attention, AttentionConfig
 from training.models.content import Content, ContentConfig
 from training.models.ease import Ease, EaseConfig
+from training.models.graph import Graph, GraphConfig
+from training.models.item_knn import ItemKnn, ItemKnnConfig
 from training.models.popularity import Popularity, PopularityConfig
 from training.models.protocol import Part
 from training.models.transitions import Transitions, TransitionsConfig
+from training.models.two_tower import TwoTower, TwoTowerConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,36 @@ PARTS: Final[dict[str, Searchable]] = {
             **FADING,
         },
     ),
+    "item_knn": Searchable(
+        ItemKnn,
+        ItemKnnConfig,
+        {
+            "power": Range(0.0, 1.0),
+            "user_power": Range(0.0, 1.0),
+            "shrink": Range(0.0, 50.0),
+            "n_neighbours": Range(20, 300, log=True),
+            **FADING,
+        },
+    ),
+    "graph": Searchable(
+        Graph,
+        GraphConfig,
+        {"n_factors": Range(16, 256, log=True), "smooth": Range(0.0, 3.0), "content": Range(0.0, 3.0), **FADING},
+    ),
+    "two_tower": Searchable(
+        TwoTower,
+        TwoTowerConfig,
+        {
+            "dim": Choice((32, 48, 64, 96, 128)),
+            "n_attributes": Range(0, 128),
+            "deep": Choice((False, True)),
+            "dropout": Range(0.0, 0.6),
+            "moments.popularity_power": Range(0.0, 1.0),
+            "loop.learning_rate": Range(3e-4, 2e-2, log=True),
+            "loop.weight_decay": Range(0.0, 0.1),
+            "loop.n_epochs": Range(1, 20),
+        },
+    ),
     "attention": Searchable(
         Attention,
         AttentionConfig,
@@ -128,7 +161,11 @@ PARTS: Final[dict[str, Searchable]] = {
 }
 
 
-_NEED_CONTENT: Final = ("content", "n_alike")  # settings that do nothing where the catalogue has no words
+_NEED_CONTENT: Final = (
+    "content",
+    "n_alike",
+    "n_attributes",
+)  # settings that do nothing where the catalogue has no words
 
 
 def searchable(part: str, has_content: bool = True) -> Searchable:
