@@ -76,7 +76,7 @@ class Recipe:
     def with_sequence(self, data: Interactions, fading: Fading) -> Recipe:
         """With transitions and two towers, and content where the catalogue has words."""
         content = None if data.content is None else ContentConfig(fading=fading)
-        towers = TwoTowerConfig()
+        towers = TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3))
         return replace(self, transitions=TransitionsConfig(fading=fading), content=content, two_tower=towers)
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
