@@ -30,7 +30,8 @@ class Result:
     @property
     def name(self) -> str:
         """Of the file: the protocol, what became of seen items, and what differs from the defaults."""
-        return f"{self.judged.protocol}-{self.judged.evaluation.seen}{self.prepared.variant.suffix}.json"
+        labels = f"-labels-{self.judged.other_labels}" if self.judged.other_labels else ""
+        return f"{self.judged.protocol}-{self.judged.evaluation.seen}{self.prepared.variant.suffix}{labels}.json"
 
 
 def costs_of(stages: Stages) -> dict[str, dict[str, float]]:
@@ -84,6 +85,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "protocol": judged.protocol,
         "recipe": repr(judged.recipe),
+        "labels": judged.recipe.labels,
         "key": judged.key,
         "ids_only": variant.ids_only,
         "ties": {"order": variant.ties, "told_by": result.prepared.ties},

@@ -48,6 +48,7 @@ class Judged:
     recipe: Recipe
     protocol: Protocol
     key: str  # of data, protocol, recipe and code
+    other_labels: Labels | None = None  # that the fusion learnt from; None: those of the recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +113,8 @@ def judge(
     labels: what the fusion learns from instead of what the recipe says
     """
     cut = prepared.split(protocol, labels)
-    recipe = Recipe.for_split(cut).with_best(prepared.dataset)
-    if labels:
-        recipe = replace(recipe, labels=labels)
+    usual = Recipe.for_split(cut).with_best(prepared.dataset)
+    recipe = replace(usual, labels=labels or usual.labels)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
     data_key = prepared.key(protocol)
     parts, fused = fit_fused(stages, recipe, prepared.data, cut, seen == "mask", data_key)
@@ -133,7 +133,8 @@ def judge(
             progress=run.progress,
         ),
     )
-    return Judged(ranker, fused, evaluation, recipe, protocol, key)
+    other_labels = None if recipe.labels == usual.labels else recipe.labels
+    return Judged(ranker, fused, evaluation, recipe, protocol, key, other_labels)
 
 
 def train(prepared: Prepared, stages: Stages, bundles: Path) -> tuple[Path, Judged]:

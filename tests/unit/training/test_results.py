@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,14 +14,17 @@ from rich.console import Console
 
 from training.commands.console import detail_tables, metric_table
 from training.evaluate import Evaluation, evaluate
+from training.fusing import Fused
 from training.fusion.additive import AdditiveFusion
 from training.fusion.ranker import FusedRanker
 from training.interactions import Requests
 from training.models.ease import Ease, EaseConfig
 from training.models.popularity import Popularity
+from training.recipe import Recipe
 from training.results import Result, write_results
 from training.shop import NOW_MS, two_taste_shop, with_answers
 from training.tradeoff import Point
+from training.train import Judged
 from training.variants import Variant
 
 COSTS = {"ease": {"seconds": 1.5, "cpu_seconds": 1.25, "peak_mib": 300.0}}
@@ -36,7 +40,8 @@ def judged() -> Any:
     parts = [part.fit(shop.interactions, NOW_MS) for part in (Popularity(10), Ease(10, EaseConfig(l2=1.0)))]
     ranker = FusedRanker(parts, AdditiveFusion(2), top_k=300).eval()
     evaluation = evaluate(ranker, data, requests, seen="mask")
-    return SimpleNamespace(evaluation=evaluation, protocol="leave-one-out", recipe="Recipe()", key="abc")
+    recipe = Recipe(labels="step-back")
+    return Judged(ranker, Fused(ranker.fusion, None, None), evaluation, recipe, "leave-one-out", "abc")
 
 
 def result(judged: Any, folder: Path, variant: Variant) -> Result:
@@ -69,6 +74,13 @@ def test_a_variant_has_its_own_file_with_everything_in_it(judged: Any, tmp_path:
 
 def test_the_defaults_keep_their_name(judged: Any, tmp_path: Path) -> None:
     assert result(judged, tmp_path, Variant()).name == "leave-one-out-mask.json"
+
+
+def test_a_fusion_of_other_labels_does_not_overwrite_the_usual_one(judged: Any, tmp_path: Path) -> None:
+    other = replace(judged, recipe=Recipe(labels="earlier"), other_labels="earlier")
+    path, *_ = write_results(result(other, tmp_path, Variant()))
+    assert path.name == "leave-one-out-mask-labels-earlier.json"
+    assert json.loads(path.read_text())["labels"] == "earlier"
 
 
 def test_without_matplotlib_the_numbers_are_written_all_the_same(
