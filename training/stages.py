@@ -20,7 +20,7 @@ from training.models.protocol import QUIET, Run
 T = TypeVar("T")
 Report = Callable[[str, float], None]  # (what, share done)
 
-_IMPORT = re.compile(r"^from (training(?:\.\w+)*) import", re.MULTILINE)
+_IMPORT = re.compile(r"^from ((?:training|fusionrec)(?:\.\w+)*) import ([^\n]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Cost:
 
 
 def code_hash(modules: Sequence[str]) -> str:
-    """Fingerprint of modules of `training`, by their dotted names, and of all others that they import."""
+    """Fingerprint of modules, by their dotted names, and of all others of ours that they import."""
     root = Path(training.__file__).parent.parent
     waiting, known = list(modules), set[str]()
     digest = hashlib.sha256()
@@ -41,7 +41,8 @@ def code_hash(modules: Sequence[str]) -> str:
         name = waiting.pop()
         path = (root / name.replace(".", "/")).with_suffix(".py")
         if name not in known and path.exists():
-            waiting += _IMPORT.findall(path.read_text())
+            for package, names in _IMPORT.findall(path.read_text()):  # a name may be a module of the package
+                waiting += [package, *(f"{package}.{name.strip()}" for name in names.split(","))]
         known.add(name)
     for name in sorted(known):
         path = (root / name.replace(".", "/")).with_suffix(".py")

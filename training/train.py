@@ -78,7 +78,7 @@ class Prepared:
         """Of the data, read in this variant and cut in this way."""
         facts = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
         modules = ["training.interactions", "training.protocols", "training.content", "training.variants"]
-        return key_of(*facts, *self.variant.facts(), code_hash(modules))
+        return key_of(*facts, *self.variant.facts(), self.ties, code_hash(modules))
 
     @property
     def protocol(self) -> Protocol:
@@ -113,7 +113,9 @@ def judge(
     labels: what the fusion learns from instead of what the recipe says
     """
     cut = prepared.split(protocol, labels)
-    usual = Recipe.for_split(cut).with_best(prepared.dataset)
+    usual = Recipe.for_split(cut)
+    if protocol == prepared.protocol and prepared.variant == Variant():  # in another reading, what a search chose on
+        usual = usual.with_best(prepared.dataset)  # could be the test
     recipe = replace(usual, labels=labels or usual.labels)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
     data_key = prepared.key(protocol)

@@ -36,7 +36,7 @@ def fit_fusion(candidates: PartScores, config: FusionConfig) -> AdditiveFusion:
     scores, relevant, where, had = (column[candidates.relevant.any(dim=1)] for column in candidates)
     if not len(scores):
         return fusion.eval()
-    fusion.scale = scores.transpose(0, 1).flatten(1).std(dim=1, keepdim=True).clamp(min=1e-6)
+    fusion.scale = scores.transpose(0, 1).flatten(1).std(dim=1, keepdim=True, correction=0).clamp(min=1e-6)
     fusion.knots = knots(scores / fusion.scale)
     with torch.no_grad():
         fusion.slopes.zero_()

@@ -100,6 +100,7 @@ def held_out(table: EvidenceTable, config: StackerFitConfig, progress: Progress 
             given_up = len(after) == _PATIENCE + 1 and len(held) >= _TELLING and not _promising(torch.stack(after))
             if turn == 0 and given_up:
                 return torch.stack(after)
+        after += [after[-1]] * (config.n_rounds + 1 - len(after))  # nothing to learn from: nothing changes
         found.append(torch.stack(after))
     return torch.cat(found, dim=1)
 

@@ -108,6 +108,8 @@ def word_nodes(content: sp.csr_matrix, weight: float) -> sp.csr_matrix:
 def smooth_waves(stacked: sp.csr_matrix, n_factors: int) -> Tensor:
     """V, float32 (n_items + 1, n_factors), zero columns where there are fewer. stacked: (nodes, n_items + 1)"""
     kept = min(n_factors, min(stacked.shape) - 1)
+    if kept < 1:
+        return torch.zeros(stacked.shape[1], n_factors)
     _, strength, right = svds(stacked.astype(np.float64), k=kept, random_state=0)
     waves = torch.from_numpy(np.ascontiguousarray(right[strength > 1e-9].T)).float()
     return torch.nn.functional.pad(waves, (0, n_factors - waves.shape[1]))

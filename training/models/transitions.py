@@ -83,7 +83,7 @@ def follow(data: Interactions, config: TransitionsConfig) -> sp.csr_matrix:
     for gap in range(1, config.window):
         pairs = np.flatnonzero((users[gap:] == users[:-gap]) & (data.items[gap:] != data.items[:-gap]))
         if not len(pairs):
-            break
+            continue
         weights = strength[pairs + gap] * np.float32(config.decay ** (gap - 1))
         total = total + sp.csr_matrix((weights, (data.items[pairs], data.items[pairs + gap])), shape=shape)
     return sp.csr_matrix(total + config.backwards * total.T)

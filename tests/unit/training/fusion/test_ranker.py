@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose
 from fusionrec.errors import BundleError
 from fusionrec.transforms import ModelInput
 from tests.suites.models import arrays, padded, shop_inputs
+from training.evaluate import FUSION, rank
 from training.export import HISTORY_INPUTS, OUTPUTS, check_parity, export_ranker
 from training.fusion.additive import AdditiveFusion, situation
 from training.fusion.candidates import PartScores, union_of_first
@@ -23,10 +24,11 @@ from training.fusion.facts import ItemFacts
 from training.fusion.fit import FusionConfig, fit_fusion
 from training.fusion.ranker import FusedRanker, SecondStage
 from training.fusion.stacker import Ensemble, Stacker, StackerConfig
+from training.interactions import Requests
 from training.models.attention import Attention, AttentionConfig
 from training.models.ease import Ease, EaseConfig
 from training.models.popularity import Popularity
-from training.shop import NOW_MS, Shop, two_taste_shop
+from training.shop import NOW_MS, Shop, two_taste_shop, with_answers
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +191,18 @@ def test_the_second_stage_orders_the_candidates_of_the_first(ranker: FusedRanker
     assert_allclose(items.sort(dim=1).values, first_items.sort(dim=1).values)
     assert_allclose(scores.logsumexp(dim=1), first_scores.logsumexp(dim=1), atol=1e-5)
     assert (items != first_items).any() == (ranker.second is not None)
+
+
+def test_evaluation_masks_seen_items_before_the_first_stage_chooses(ranker: FusedRanker, shop: Shop) -> None:
+    data = with_answers(shop)
+    users, ends = np.arange(data.n_users), data.offsets[1:]
+    requests = Requests(users, ends - 1, ends, np.full(len(users), NOW_MS))
+    found = rank(ranker, data, requests, seen="mask", seed=0).slates[FUSION]
+    items, events, ages = (torch.from_numpy(array) for array in requests.inputs(data, users))
+    eligible = torch.ones(len(users), data.n_items + 1, dtype=torch.bool).scatter(1, items, False)
+    with torch.inference_mode():
+        answered, _, _, _ = ranker(items, events, ages, eligible)
+    assert_allclose(found[:, :4], answered)
 
 
 def test_evaluation_ranks_the_candidates_as_the_answer_does(ranker: FusedRanker, shop: Shop) -> None:
