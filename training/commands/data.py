@@ -15,6 +15,7 @@ from fusionrec.settings import Settings
 app = typer.Typer(help="Prepare data sets: read, clean, sessionise, split, report.", no_args_is_help=True)
 
 SOURCES = ("completejourney", "movielens-100k", "amazon-sequences", "csv")
+LONGEST_WINDOW = 36_500.0  # days; the data's span is checked when it is known
 
 
 @app.command()
@@ -31,8 +32,12 @@ def prepare(
     min_user_events: Annotated[
         int | None, typer.Option(min=0, help="drop users with fewer events before the test window")
     ] = None,
-    test_days: Annotated[float | None, typer.Option(min=0.0001, help="length of the test window")] = None,
-    validation_days: Annotated[float | None, typer.Option(min=0.0001, help="length of the validation window")] = None,
+    test_days: Annotated[
+        float | None, typer.Option(min=0.0001, max=LONGEST_WINDOW, help="length of the test window")
+    ] = None,
+    validation_days: Annotated[
+        float | None, typer.Option(min=0.0001, max=LONGEST_WINDOW, help="length of the validation window")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="prepare again even when nothing changed")] = False,
 ) -> None:
     """Read a source, clean it, and write a data set that everything else works on.

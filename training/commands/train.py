@@ -38,10 +38,11 @@ def train(
     from training.models.protocol import Run  # noqa: PLC0415
     from training.stages import Stages  # noqa: PLC0415
     from training.tracking import tracked  # noqa: PLC0415
-    from training.train import Prepared  # noqa: PLC0415
+    from training.train import Prepared, require_features  # noqa: PLC0415
     from training.train import train as run  # noqa: PLC0415
 
     chosen, dataset, console = choose(device), open_dataset(data), Console()
+    require_features(dataset)  # before the minutes of training, not after
     bundles = dataset.folder / "bundles"
     with tracked("train", dataset, {"device": str(chosen)}) as tracking, stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
