@@ -59,7 +59,7 @@ def show_slate(console: Console, title: str, slate: dict[str, Any], earlier: lis
         lines = [
             f"[bold]{escape(metadata['name'] or item['itemId'])}[/bold]",
             *(escape(reason) for reason in item["reasons"]),
-            f"[dim]{item['score']:.2f} = base {added}[/dim]",
+            f"[dim]{item['score']:.2f} = {item['contributions']['base']:.2f} base {added}[/dim]",
         ]
         moved = _moved(item["itemId"], place, earlier)
         table.add_row(f"{place}{moved}", "\n".join(lines), f"{price / 100:.2f}" if price else "-")
