@@ -15,7 +15,7 @@ from training import metrics
 from training.association import auc, correlation
 from training.background import Background
 from training.beyond_accuracy import CUT, BeyondAccuracy, gini
-from training.fusion.candidates import BATCH, barred
+from training.fusion.candidates import barred, batches, relevant_items
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
 from training.models.popularity import Popularity
@@ -155,12 +155,9 @@ def rank(
     generator = torch.Generator().manual_seed(seed)
     slates: dict[str, list[Tensor]] = {}
     told: dict[str, dict[str, list[Tensor]]] = {}
-    for first in range(0, len(requests.users), BATCH):
-        rows = np.arange(first, min(first + BATCH, len(requests.users)))
+    for rows in batches(requests, progress):
         arrays = tuple(torch.from_numpy(array) for array in requests.inputs(data, rows))
-        relevant = torch.zeros(len(rows), data.n_items + 1, dtype=torch.bool)
-        for place, row in enumerate(rows):
-            relevant[place, torch.from_numpy(requests.relevant(data, int(row)))] = True
+        relevant = relevant_items(data, requests, rows)
         blank = torch.zeros(len(rows), 1, data.n_items + 1)
         allowed = barred(blank, arrays[0] if seen == "mask" else None)[:, 0] == 0
         for model, scores in all_scores(ranker, arrays, allowed).items():
@@ -169,7 +166,6 @@ def rank(
             measures = told.setdefault(model, {"auc": [], "correlation": []})
             measures["auc"].append(auc(scores, allowed, relevant))
             measures["correlation"].append(correlation(scores, allowed, relevant))
-        progress((first + len(rows)) / len(requests.users))
     return Ranked(
         {model: torch.cat(chunks).numpy() for model, chunks in slates.items()},
         {model: {name: torch.cat(chunks).numpy() for name, chunks in each.items()} for model, each in told.items()},

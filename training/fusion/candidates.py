@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from training.fusion.additive import in_history, situation
 from training.fusion.evidence import Evidence
 from training.fusion.facts import ItemFacts
 from training.fusion.ranker import FusedRanker
-from training.interactions import Interactions, Requests
+from training.interactions import IntArray, Interactions, Requests
 from training.models.protocol import Progress, silent
 
 BATCH = 64
@@ -67,17 +68,13 @@ def tabulate(
     progress: Progress = silent,
 ) -> EvidenceTable:
     """The evidence on the first stage's candidates of every request, relevant found or not."""
-    chunks = []
-    for first in range(0, len(requests.users), BATCH):
-        rows = np.arange(first, min(first + BATCH, len(requests.users)))
-        chunks.append(_evidence_chunk(ranker, facts, data, requests, rows, mask_seen))
-        progress((first + len(rows)) / len(requests.users))
+    chunks = [_evidence_chunk(ranker, facts, data, requests, rows, mask_seen) for rows in batches(requests, progress)]
     return EvidenceTable(*(torch.cat(column) for column in zip(*chunks, strict=True)))
 
 
 @torch.inference_mode()
 def _evidence_chunk(
-    ranker: FusedRanker, facts: ItemFacts, data: Interactions, requests: Requests, rows: np.ndarray, mask_seen: bool
+    ranker: FusedRanker, facts: ItemFacts, data: Interactions, requests: Requests, rows: IntArray, mask_seen: bool
 ) -> EvidenceTable:
     items, events, ages = (torch.from_numpy(array) for array in requests.inputs(data, rows))
     eligible = torch.ones(len(rows), ranker.n_items + 1, dtype=torch.bool)
@@ -85,16 +82,11 @@ def _evidence_chunk(
         eligible.scatter_(1, items, False)
     found = ranker.candidates(ranker.standardised(items, events, ages), items, ages, eligible)
     evidence = ranker.evidence(facts.table, found, items, ages)
-    relevant = torch.zeros(len(rows), ranker.n_items + 1, dtype=torch.bool)
-    n_relevant = torch.zeros(len(rows), dtype=torch.int64)
-    for row, request in enumerate(rows):
-        wanted = torch.from_numpy(requests.relevant(data, int(request)))
-        relevant[row, wanted] = True
-        n_relevant[row] = len(wanted)
+    relevant = relevant_items(data, requests, rows)
     hits = torch.gather(relevant, 1, found.items) & found.real
     users = torch.from_numpy(requests.users[rows])
     told, shared, user = (table.half() for table in evidence)
-    return EvidenceTable(told, shared, user, hits, found.real, users, n_relevant)
+    return EvidenceTable(told, shared, user, hits, found.real, users, relevant.sum(dim=1))
 
 
 def collect(
@@ -108,27 +100,37 @@ def collect(
 ) -> PartScores:
     """Score requests with every part and keep the union of the parts' first items."""
     n_candidates = min(n_candidates, ranker.n_items)
-    chunks = []
-    for first in range(0, len(requests.users), BATCH):
-        rows = np.arange(first, min(first + BATCH, len(requests.users)))
-        chunks.append(_chunk(ranker, data, requests, rows, n_candidates, mask_seen))
-        progress((first + len(rows)) / len(requests.users))
+    chunks = [_chunk(ranker, data, requests, rows, n_candidates, mask_seen) for rows in batches(requests, progress)]
     return PartScores(*(torch.cat(column) for column in zip(*chunks, strict=True)))
 
 
 @torch.inference_mode()
 def _chunk(
-    ranker: FusedRanker, data: Interactions, requests: Requests, rows: np.ndarray, n_candidates: int, mask_seen: bool
+    ranker: FusedRanker, data: Interactions, requests: Requests, rows: IntArray, n_candidates: int, mask_seen: bool
 ) -> PartScores:
     items, events, ages = (torch.from_numpy(array) for array in requests.inputs(data, rows))
     standardised = ranker.standardised(items, events, ages)
     chosen = union_of_first(barred(standardised, items if mask_seen else None), n_candidates)  # (B, C)
     scores = torch.gather(standardised, 2, chosen[:, None, :].expand(-1, standardised.shape[1], -1))
-    relevant = torch.zeros(len(rows), ranker.n_items + 1, dtype=torch.bool)
-    for row, request in enumerate(rows):
-        relevant[row, torch.from_numpy(requests.relevant(data, int(request)))] = True
+    relevant = relevant_items(data, requests, rows)
     had = torch.gather(in_history(items, ranker.n_items), 1, chosen)
     return PartScores(scores, torch.gather(relevant, 1, chosen), situation(items, ages), had)
+
+
+def batches(requests: Requests, progress: Progress) -> Iterator[IntArray]:
+    """The requests' rows, some at a time; progress is told when a batch is done."""
+    for first in range(0, len(requests.users), BATCH):
+        rows = np.arange(first, min(first + BATCH, len(requests.users)))
+        yield rows
+        progress((first + len(rows)) / len(requests.users))
+
+
+def relevant_items(data: Interactions, requests: Requests, rows: IntArray) -> Tensor:
+    """bool (B, n_items + 1): what each of these users turned to next."""
+    relevant = torch.zeros(len(rows), data.n_items + 1, dtype=torch.bool)
+    for place, row in enumerate(rows):
+        relevant[place, torch.from_numpy(requests.relevant(data, int(row)))] = True
+    return relevant
 
 
 def barred(scores: Tensor, seen: Tensor | None) -> Tensor:
