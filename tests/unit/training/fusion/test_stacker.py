@@ -16,7 +16,7 @@ from training.fusion.candidates import EvidenceTable
 from training.fusion.evidence import N_SHARED, RECENT, Evidence, gather_evidence, standard, width_of, width_of_user
 from training.fusion.facts import N_FACTS, ItemFacts
 from training.fusion.stacker import Ensemble, Stacker, StackerConfig
-from training.fusion.stacker_fit import StackerFitConfig, fit_stacker, held_out
+from training.fusion.stacker_fit import StackerFitConfig, choose_rounds, fit_stacker, held_out
 from training.interactions import Interactions
 from training.models.ease import Ease, EaseConfig
 from training.models.popularity import Popularity
@@ -151,6 +151,15 @@ def test_held_out_users_are_judged_once_each_and_not_learnt_from(monkeypatch: py
     judged = [set(range(100)) - users for users in learnt]
     assert [len(users) for users in judged] == [20] * 5
     assert set.union(*judged) == set(range(100))
+
+
+@pytest.mark.parametrize(("after", "chosen"), [([0.3, 0.1, 0.4, 0.3], 0), ([0.3, 0.3, 0.4, 0.5], 1)])
+def test_a_gain_within_its_standard_error_is_none(
+    after: list[float], chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = torch.tensor([[0.1, 0.2, 0.3, 0.4], after])
+    monkeypatch.setattr("training.fusion.stacker_fit.held_out", lambda *_: values)
+    assert choose_rounds(table(10, teach=True), StackerFitConfig()).n_rounds == chosen
 
 
 def test_facts_tell_popularity_place_and_age() -> None:
