@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Recipe:
     transitions: TransitionsConfig | None = None  # None: the part is off
     content: ContentConfig | None = None
     attention: AttentionConfig = field(default_factory=AttentionConfig)
-    item_knn: ItemKnnConfig | None = None  # from here on: off, since they bought nothing where they were measured
+    item_knn: ItemKnnConfig | None = None
     als: AlsConfig | None = None
     graph: GraphConfig | None = None
     two_tower: TwoTowerConfig | None = None
@@ -110,11 +110,6 @@ class Recipe:
             two_tower=TwoTowerConfig(),
             frequency=replace(self.attention, low_pass=0.5),
         )
-
-    def without(self, part: str) -> Recipe:
-        """With this part switched off."""
-        changed: dict[str, Any] = {part: None}
-        return replace(self, **changed)
 
     def parts(self, n_items: int) -> tuple[Part, ...]:
         """Unfitted, in the order in which answers list their contributions."""

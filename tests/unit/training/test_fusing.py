@@ -24,7 +24,7 @@ from training.recipe import Labels, Recipe
 from training.shop import NOW_MS, toy_ranker, two_taste_shop, with_answers
 from training.stages import Stages
 
-RECIPE = replace(Recipe(ease=EaseConfig(l2=1.0)).without("attention"), stacker=None, top_k=4)
+RECIPE = replace(Recipe(ease=EaseConfig(l2=1.0), attention=None), stacker=None, top_k=4)
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,7 @@ def test_everything_is_every_kind_of_part_and_one_can_be_left_out(rare: Interact
     names = [part.name for part in every.parts(10)]
     assert len(set(names)) == 10
     assert {"als", "graph", "two_tower", "item_knn", "frequency"} < set(names)
-    assert "als" not in [part.name for part in every.without("als").parts(10)]
+    assert "als" not in [part.name for part in replace(every, als=None).parts(10)]
 
 
 def test_one_next_item_depends_on_the_last_ones_a_window_on_many(rare: Interactions) -> None:
