@@ -11,20 +11,19 @@ limits: exact terms, no synonyms; a term of one item only, or of more than `MAX_
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
+from fusionrec.item_terms import attribute_terms, text_terms
 from training.data.dataset import Dataset
 from training.interactions import Vocabulary
 
 MAX_SHARE: Final = 0.2
-_WORD: Final = re.compile(r"\w+")
 _TEXTS: Final = ("name", "description")
 _NAMES: Final = ("category", "department", "brand")
 
@@ -37,33 +36,30 @@ def item_content(dataset: Dataset, vocabulary: Vocabulary) -> sp.csr_matrix | No
     attributes: list[set[str]] = [set() for _ in range(len(vocabulary) + 1)]
     for row, item_id in enumerate(columns["item_id"]):
         place = index[item_id]
-        for name in _TEXTS:
-            texts[place] |= words_and_pairs(columns[name][row] or "")
-        attributes[place] |= {f"{name}={columns[name][row]}" for name in _NAMES if columns[name][row]}
-        attributes[place] |= set(columns["attributes"][row] or ())
+        spoken, kinds = ([columns[name][row] or "" for name in names] for names in (_TEXTS, _NAMES))
+        texts[place] |= text_terms(*spoken)
+        attributes[place] |= attribute_terms(*kinds, columns["attributes"][row] or ())
     both = unit_rows(sp.hstack([rare_terms(texts), rare_terms(attributes)]).tocsr())
     return both if both.nnz else None
 
 
-def words_and_pairs(text: str) -> set[str]:
-    """Words in lower case, and each with the next.
-
-    >>> sorted(words_and_pairs("Red wine, dry"))
-    ['dry', 'red', 'red wine', 'wine', 'wine dry']
-    """
-    words = _WORD.findall(text.lower())
-    return {*words, *(f"{first} {second}" for first, second in pairwise(words))}
+def term_rarity(
+    documents: Sequence[set[str]], max_share: float = MAX_SHARE
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The terms that count, sorted, and what each weighs: log(n / documents with the term)."""
+    counts = Counter(term for document in documents for term in document)
+    most = max(max_share * len(documents), 2)
+    terms = sorted(term for term, n in counts.items() if 2 <= n <= most)
+    return terms, np.log(len(documents) / np.array([counts[term] for term in terms], np.float32)).astype(np.float32)
 
 
 def rare_terms(documents: Sequence[set[str]], max_share: float = MAX_SHARE) -> sp.csr_matrix:
-    """Unit rows float32 (n, n_terms): log(n / documents with the term) where a document has it."""
-    counts = Counter(term for document in documents for term in document)
-    most = max(max_share * len(documents), 2)
-    terms = {term: place for place, term in enumerate(sorted(t for t, n in counts.items() if 2 <= n <= most))}
+    """Unit rows float32 (n, n_terms): the rarity of the terms that a document has."""
+    names, rarity = term_rarity(documents, max_share)
+    terms = {term: place for place, term in enumerate(names)}
     rows = [sorted(terms[term] for term in document if term in terms) for document in documents]
     columns = np.array([column for row in rows for column in row], np.int64)
     starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    rarity = np.log(len(documents) / np.array([counts[term] for term in terms], np.float32)).astype(np.float32)
     return unit_rows(sp.csr_matrix((rarity[columns], columns, starts), shape=(len(documents), len(terms))))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from training.content import content_hash, rare_terms, unit_rows, words_and_pairs
+from fusionrec.item_terms import words_and_pairs
+from training.content import content_hash, rare_terms, unit_rows
 
 DOCUMENTS = [set(), {"a", "b"}, {"a", "b", "c"}, {"c", "d"}, {"d", "b"}]
 
