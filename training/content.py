@@ -36,9 +36,10 @@ def item_content(dataset: Dataset, vocabulary: Vocabulary) -> sp.csr_matrix | No
     attributes: list[set[str]] = [set() for _ in range(len(vocabulary) + 1)]
     for row, item_id in enumerate(columns["item_id"]):
         place = index[item_id]
-        spoken, kinds = ([columns[name][row] or "" for name in names] for names in (_TEXTS, _NAMES))
-        texts[place] |= text_terms(*spoken)
-        attributes[place] |= attribute_terms(*kinds, columns["attributes"][row] or ())
+        name, description = (columns[column][row] or "" for column in _TEXTS)
+        category, department, brand = (columns[column][row] or "" for column in _NAMES)
+        texts[place] |= text_terms(name, description)
+        attributes[place] |= attribute_terms(category, department, brand, columns["attributes"][row] or ())
     both = unit_rows(sp.hstack([rare_terms(texts), rare_terms(attributes)]).tocsr())
     return both if both.nnz else None
 
