@@ -49,6 +49,7 @@ class Interactions:
     sent_at: int64 (N,), ms since 1970 UTC
     content: float32 (n_items + 1, F), unit rows, what the catalogue says of the items; None: nothing
     vectors: float32 (n_items + 1, E), unit rows, what a sentence encoder makes of the items' texts; None: not asked for
+    prices: float32 (N,), cents for one unit, 0 = unknown; None: the data tell no prices
     """
 
     n_items: int
@@ -60,6 +61,7 @@ class Interactions:
     has_times: bool = True
     content: sp.csr_matrix | None = None
     vectors: npt.NDArray[np.float32] | None = None
+    prices: npt.NDArray[np.float32] | None = None
 
     @property
     def n_users(self) -> int:
@@ -84,6 +86,7 @@ class Interactions:
             events=self.events[keep],
             sent_at=self.sent_at[keep],
             sessions=self.sessions[keep],
+            prices=None if self.prices is None else self.prices[keep],
         )
 
     def ends_before(self, cutoff_ms: int) -> IntArray:
@@ -110,6 +113,7 @@ def read_interactions(dataset: Dataset, seed: int = 0) -> tuple[Interactions, Vo
     types = pc.index_in(events["event_type"], pa.array(EVENT_TYPES))
     if types.null_count:
         raise DataError(f"unknown event type; one of {', '.join(EVENT_TYPES)}", pointer="events.parquet:event_type")
+    prices = events["price_cents"].fill_null(0).to_numpy()[order].astype(np.float32)
     data = Interactions(
         n_items=len(vocabulary),
         offsets=first.astype(np.int64),
@@ -118,6 +122,7 @@ def read_interactions(dataset: Dataset, seed: int = 0) -> tuple[Interactions, Vo
         sent_at=events["sent_at"].cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()[order],
         sessions=starts - starts[np.minimum(first[:-1], max(len(starts) - 1, 0))][codes],
         has_times=dataset.has_times,
+        prices=prices if (prices > 0).any() else None,
     )
     return data, vocabulary, tuple(users.dictionary.to_pylist())
 

@@ -67,7 +67,8 @@ class Prepared:
         data, vocabulary, _ = read_interactions(dataset)
         data, ties = variant.read(dataset, data, vocabulary)
         content = None if variant.ids_only else item_content(dataset, vocabulary)
-        return cls(dataset, replace(data, content=content), vocabulary, variant, ties)
+        prices = None if variant.ids_only else data.prices
+        return cls(dataset, replace(data, content=content, prices=prices), vocabulary, variant, ties)
 
     def background(self, fit: Interactions) -> Background:
         """What slates are measured against; by the same yardstick where models saw ids alone."""

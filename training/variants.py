@@ -30,7 +30,7 @@ TIES: Final = ("file", "shuffled")
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """ids_only: no words, attributes and categories; ties: in the order of the file, or shuffled by `seed`."""
+    """ids_only: no words, attributes, categories and prices; ties: in the order of the file, or shuffled by `seed`."""
 
     ids_only: bool = False
     ties: Ties = "file"
@@ -72,13 +72,14 @@ def catalogue_places(dataset: Dataset, vocabulary: Vocabulary) -> IntArray | Non
 
 
 def shuffled(data: Interactions, joined: npt.NDArray[np.bool_], seed: int) -> Interactions:
-    """Items and events of each run in random order; times and sessions stay where they are.
+    """Items, events and prices of each run in random order; times and sessions stay where they are.
 
     joined: bool (N,), an event that belongs to the run of the one before it
     """
     runs = np.cumsum(~joined)
     order = np.lexsort((np.random.default_rng(seed).random(len(data)), runs))
-    return replace(data, items=data.items[order], events=data.events[order])
+    prices = None if data.prices is None else data.prices[order]
+    return replace(data, items=data.items[order], events=data.events[order], prices=prices)
 
 
 def same_moment(data: Interactions) -> npt.NDArray[np.bool_]:

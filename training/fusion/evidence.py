@@ -14,14 +14,15 @@ from training.models.protocol import Part
 
 RECENT: Final = 6  # newest items of the history that are looked at one by one
 N_VIEWS: Final = 5  # of a strength: of the newest item, of the second and third newest, the largest, the mean
-N_SHARED: Final = N_FACTS + 1  # what every part is told of a candidate: its facts, and if it stands in the history
+N_SHARED: Final = N_FACTS + 1  # what every part is told of a candidate: its facts, and if it stands in the history;
+# and one more where prices are known, how the candidate's fits
 
 
 class Evidence(NamedTuple):
     """B requests, P parts, C candidates.
 
     told:   float32 (B, P, C, T), zero where a part has nothing to tell
-    shared: float32 (B, C, N_SHARED)
+    shared: float32 (B, C, N_SHARED), or N_SHARED + 1 where the facts tell prices
     user:   float32 (B, S)
     """
 
@@ -51,7 +52,7 @@ def gather_evidence(
 ) -> Evidence:
     """The evidence of one batch.
 
-    facts:      float32 (I + 1, N_FACTS)
+    facts:      float32 (I + 1, N_FACTS), or N_FACTS + 1 with log prices
     history:    items int64 and age_days float32, (B, L)
     candidates: int64 (B, C), distinct
     scores:     float32 (B, P, C), the parts' standardised scores; added: what the first stage made of them
@@ -73,8 +74,22 @@ def gather_evidence(
         own += [torch.zeros_like(own[0])] * (width - len(own))
         told.append(torch.stack(own, dim=2))
     had = torch.gather(in_history(items, facts.shape[0] - 1), 1, candidates)
-    shared = torch.cat([facts[candidates], had[:, :, None]], dim=2)
-    return Evidence(torch.stack(told, dim=1), shared, _user(facts, items, age_days, z))
+    plain = facts[:, :N_FACTS]
+    shared = [plain[candidates], had[:, :, None]]
+    if facts.shape[1] > N_FACTS:
+        shared.append(price_fit(facts[:, N_FACTS], recent, candidates)[:, :, None])
+    return Evidence(torch.stack(told, dim=1), torch.cat(shared, dim=2), _user(plain, items, age_days, z))
+
+
+def price_fit(log_prices: Tensor, recent: Tensor, candidates: Tensor) -> Tensor:
+    """How much dearer a candidate is than the user's recent items, in log units; 0 where either price is unknown.
+
+    log_prices: float32 (I + 1,), 0 = unknown; recent: int64 (B, R), candidates: int64 (B, C); float32 (B, C)
+    """
+    paid, asked = log_prices[recent], log_prices[candidates]
+    n_known = (paid > 0).sum(dim=1, keepdim=True)
+    usual = paid.sum(dim=1, keepdim=True) / torch.clamp(n_known, min=1)
+    return torch.where((asked > 0) & (n_known > 0), asked - usual, 0.0)
 
 
 def standard(scores: Tensor, real: Tensor) -> Tensor:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import Final, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from fusionrec.feature_spec import DAY_MS
-from training.interactions import Interactions
+from training.interactions import IntArray, Interactions
 
 N_FACTS: Final = 4
 
 
 class ItemFacts(nn.Module):
-    """table: float32 (n_items + 1, N_FACTS), zero for padding and for items that nobody had.
+    """table: float32 (n_items + 1, N_FACTS), zero for padding and for items that nobody had; one column more, the
+    items' `log_prices`, where the data tell prices.
 
     log(1 + interactions) · log(share of its interactions that were a user's newest, smoothed) · mean place in the
     histories, 0 = oldest, 1 = newest · log(1 + days since its first interaction), 0 where times are made up
@@ -44,5 +46,14 @@ class ItemFacts(nn.Module):
             np.bincount(data.items, place, minlength=size) / np.maximum(count, 1),
             age,
         ]
+        if data.prices is not None:
+            columns.append(log_prices(data.items, data.prices, size))
         self.table = torch.from_numpy(np.stack(columns, axis=1) * known[:, None]).float()
         return self
+
+
+def log_prices(items: IntArray, prices: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float64]:
+    """An item's mean log(1 + cents) over its interactions with a known price, float64 (size,); 0 = none is known."""
+    told = prices > 0
+    n_told = np.bincount(items[told], minlength=size)
+    return np.bincount(items[told], np.log1p(prices[told]), size) / np.maximum(n_told, 1)

@@ -43,11 +43,11 @@ class Stacker(nn.Module):
     user_mean: Tensor
     user_spread: Tensor
 
-    def __init__(self, n_parts: int, n_told: int, n_user: int, config: StackerConfig) -> None:
+    def __init__(self, n_parts: int, n_told: int, n_user: int, config: StackerConfig, n_shared: int = N_SHARED) -> None:
         super().__init__()
-        hidden, n_inputs = config.hidden, n_told + N_SHARED
+        hidden, n_inputs = config.hidden, n_told + n_shared
         self.shape = (n_parts, n_told, hidden)
-        for name, shape in (("told", (n_parts, 1, n_told)), ("shared", (N_SHARED,)), ("user", (n_user,))):
+        for name, shape in (("told", (n_parts, 1, n_told)), ("shared", (n_shared,)), ("user", (n_user,))):
             self.register_buffer(f"{name}_mean", torch.zeros(shape))
             self.register_buffer(f"{name}_spread", torch.ones(shape))
         self.gate = nn.Sequential(nn.Linear(n_user, 32), nn.SiLU(), nn.Linear(32, n_parts * (n_told + hidden)))

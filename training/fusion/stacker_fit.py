@@ -116,7 +116,7 @@ def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: i
     n, n_parts, _, n_told = table.told.shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        stacker = Stacker(n_parts, n_told, table.user.shape[1], config.network)
+        stacker = Stacker(n_parts, n_told, table.user.shape[1], config.network, table.shared.shape[2])
         sample = table.rows(torch.randperm(n)[:_SAMPLE])
         several = float(table.n_relevant.float().mean()) >= config.several
         if n:

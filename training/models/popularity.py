@@ -5,7 +5,8 @@
 Both are probabilities that the item comes within the next weeks. `newcomers` is the faded share of first purchases:
 with plain popularity, what everybody buys every week would be offered as new. The repeat term is a logistic
 regression on how often the user had the item, how long ago, how that age compares with the user's own interval for
-it, and how often others come back to it. It is fitted at an earlier cut-off inside the training data.
+it, and how often others come back to it. It is fitted at an earlier cut-off inside the training data. With
+`n_segments`, newcomers(i) = P(i | u) of `leanings.py`: what is new to people of this user's leaning.
 
 source: features as in Bhagat et al. 2018, "Buy It Again: Modeling Repeat Purchase Recommendations", KDD, sec. 4
 limits: knows only the history that it is given; a user without history gets plain popularity.
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from fusionrec.feature_spec import DAY_MS
 from training.interactions import Interactions, Requests
+from training.models.leanings import item_kinds, leaning, shares_by_leaning
 from training.models.protocol import QUIET, Part, Run, newest_occurrence
 
 N_FACTS: Final = 3  # of an item
@@ -39,15 +41,23 @@ class PopularityConfig:
     prior: float = 5.0  # users added to an item's repeat rate, at the catalogue's mean
     ridge: float = 1e-3
     event_weights: tuple[float, ...] = (0.0, 0.2, 0.3, 0.6, 1.0, 0.8, 0.0)  # by event code
+    n_segments: int = 0  # of users, by what their recent history leans to; 0: everybody is offered the same as new
+    segment_prior: float = 300.0  # faded interactions added to each segment at the shares of all
 
 
 class Popularity(Part):
-    """Buffers float32 (n_items + 1,): log_popularity; log_new = log(new · newcomers); facts (n_items + 1, N_FACTS)."""
+    """Buffers float32 (n_items + 1,): log_popularity; log_new = log(new · newcomers); facts (n_items + 1, N_FACTS).
+
+    kinds int64 (n_items + 1,) and by_leaning float32 (S + 1, n_items + 1), new · newcomers of each; S = 0 without
+    segments, or without words.
+    """
 
     name: ClassVar[str] = "popularity"
     log_popularity: Tensor
     log_new: Tensor
     facts: Tensor
+    kinds: Tensor
+    by_leaning: Tensor
     coefficients: Tensor
     intercept: Tensor
 
@@ -58,6 +68,8 @@ class Popularity(Part):
         self.register_buffer("log_popularity", torch.zeros(n_items + 1))
         self.register_buffer("log_new", torch.zeros(n_items + 1))
         self.register_buffer("facts", torch.zeros(n_items + 1, N_FACTS))
+        self.register_buffer("kinds", torch.zeros(n_items + 1, dtype=torch.int64))
+        self.register_buffer("by_leaning", torch.zeros(1, n_items + 1))
         self.register_buffer("coefficients", torch.zeros(N_EVIDENCE))
         self.register_buffer("intercept", torch.tensor(-20.0))  # nothing repeats before it was fitted
 
@@ -74,8 +86,14 @@ class Popularity(Part):
         self.facts = self._facts(data, now_ms)
         weights = self._weights(data, now_ms)
         self.log_popularity = self._log_shares(data, weights)
-        self.log_new = self._log_shares(data, weights * first_times(data)) + float(np.log(n_new))
+        fresh = weights * first_times(data)
+        newcomers = self._log_shares(data, fresh)
+        self.log_new = newcomers + float(np.log(n_new))
         self.log_popularity[0] = self.log_new[0] = 0.0
+        if self.config.n_segments:
+            kinds = item_kinds(data, self.config.n_segments)
+            shares = shares_by_leaning(data, kinds, fresh, newcomers.exp(), self.config.segment_prior)
+            self.kinds, self.by_leaning = torch.from_numpy(kinds), n_new * shares
         run.progress(1.0)
         return self
 
@@ -130,11 +148,20 @@ class Popularity(Part):
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
         logit = self.intercept + self._evidence(history_items, history_age_days) @ self.coefficients
         log_again = -nn.functional.softplus(-logit)  # log σ; ONNX takes the log of a σ that is rounded to 0
-        change = log_again - self.log_new[history_items]
-        scores = self.log_new.expand(history_items.shape[0], -1)
+        scores = self._log_new_to(history_items)
+        change = log_again - torch.gather(scores, 1, history_items)
         scores = scores.scatter_add(1, history_items, newest_occurrence(history_items) * change)
         unknown = (history_items == 0).all(dim=1, keepdim=True)
         return torch.where(unknown, self.log_popularity, scores)
+
+    def _log_new_to(self, history_items: Tensor) -> Tensor:
+        """log(new · newcomers) for each user, float32 (B, n_items + 1), 0 at padding."""
+        n_kinds = self.by_leaning.shape[0] - 1
+        if not n_kinds:
+            return self.log_new.expand(history_items.shape[0], -1)
+        shares = leaning(self.kinds, history_items, n_kinds) @ self.by_leaning
+        padding = torch.arange(self.n_items + 1, device=shares.device) == 0
+        return torch.where(padding, 0.0, torch.log(torch.clamp(shares, min=1e-30)))
 
     def _evidence(self, items: Tensor, age_days: Tensor) -> Tensor:
         """float32 (B, L, N_EVIDENCE): for each position, what the whole history says of its item."""
