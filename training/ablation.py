@@ -14,14 +14,14 @@ import numpy as np
 from torch import Tensor
 
 from training.evaluate import Seen
-from training.fusing import fit_first, fit_parts, fusion_key
+from training.fusing import fit_first, fusion_key, labelled
 from training.fusion.candidates import EvidenceTable, tabulate
 from training.fusion.facts import ItemFacts
 from training.fusion.ranker import FusedRanker
 from training.fusion.stacker_fit import StackerFitConfig, held_out
-from training.interactions import Interactions
+from training.interactions import Interactions, Requests
 from training.models.protocol import Progress, silent
-from training.protocols import Past, Split
+from training.protocols import Split
 from training.recipe import Recipe
 from training.stages import Stages, key_of
 
@@ -65,9 +65,9 @@ class Ablation:
 def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key: str) -> Ablation:
     """Fit every kind of part, one first stage over all, and the second stage with and without each part."""
     usual, mask = Recipe.for_split(cut), seen == "mask"
-    recipe = replace(usual.with_everything(cut), labels="validation")
-    past = Past(cut.fit, cut.fit_now_ms, _some(cut).validation)
-    parts = fit_parts(stages, recipe.parts(data.n_items), past, data_key)
+    recipe = usual.with_everything(cut)
+    parts, past = labelled(stages, recipe, data, cut, data_key)
+    past = replace(past, requests=_some(past.requests))
     key = key_of("ablation", fusion_key(recipe, data_key, mask))
     first = stages.once("first stage of all parts", key, lambda run: fit_first(recipe, data, parts, past, mask, run))
     names = [part.name for part in parts]
@@ -84,11 +84,9 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
     return Ablation(ndcg, n_held_out, worth, [part.name for part in usual.parts(1)], seen)
 
 
-def _some(cut: Split) -> Split:
-    """With at most `_MOST_REQUESTS` requests in the validation window."""
-    n = len(cut.validation.users)
-    rows = np.sort(np.random.default_rng(0).permutation(n)[:_MOST_REQUESTS])
-    return replace(cut, validation=cut.validation.take(rows))
+def _some(requests: Requests) -> Requests:
+    """At most `_MOST_REQUESTS` of them."""
+    return requests.take(np.sort(np.random.default_rng(0).permutation(len(requests.users))[:_MOST_REQUESTS]))
 
 
 def worth_of_parts(

@@ -18,6 +18,7 @@ from training.protocols import Past, Split
 from training.recipe import Recipe
 from training.stages import Stages, code_hash, key_of
 
+STEP_BACK = " one step back"  # ends the names of stages
 _FUSION = ("training.fusing", "training.fusion.stacker_fit", "training.fusion.fit", "training.fusion.candidates")
 
 
@@ -63,11 +64,7 @@ def fit_fused(
     """
     now = Past(cut.fit, cut.fit_now_ms, cut.validation)
     parts = fit_parts(stages, recipe.parts(data.n_items), now, data_key)
-    source = (parts, now)
-    if recipe.labels != "validation":
-        asked = cut.earlier.requests if recipe.labels == "earlier" else cut.validation
-        earlier = fit_parts(stages, recipe.parts(data.n_items), cut.earlier, data_key, " one step back")
-        source = (earlier, replace(cut.earlier, requests=asked))
+    source = labelled(stages, recipe, data, cut, data_key)
     key = fusion_key(recipe, data_key, mask_seen)
     seen = "masked" if mask_seen else "kept"
     first = stages.once(f"fusion, seen items {seen}", key, lambda run: fit_first(recipe, data, *source, mask_seen, run))
@@ -77,6 +74,16 @@ def fit_fused(
         f"second stage, seen items {seen}", key, lambda run: fit_second(recipe, data, first, *source, mask_seen, run)
     )
     return parts, Fused(first, second, choice)
+
+
+def labelled(stages: Stages, recipe: Recipe, data: Interactions, cut: Split, data_key: str) -> tuple[list[Part], Past]:
+    """The parts and the requests that the fusion learns from."""
+    parts = recipe.parts(data.n_items)
+    if recipe.labels == "validation":
+        now = Past(cut.fit, cut.fit_now_ms, cut.validation)
+        return fit_parts(stages, parts, now, data_key), now
+    asked = cut.earlier.requests if recipe.labels == "earlier" else cut.validation
+    return fit_parts(stages, parts, cut.earlier, data_key, STEP_BACK), replace(cut.earlier, requests=asked)
 
 
 def fit_first(

@@ -23,6 +23,7 @@ from training.models.graph import Graph, GraphConfig
 from training.models.item_knn import ItemKnn, ItemKnnConfig
 from training.models.popularity import Popularity, PopularityConfig
 from training.models.protocol import Part
+from training.models.slist import Slist, SlistConfig
 from training.models.sparse_rows import Fading
 from training.models.transitions import Transitions, TransitionsConfig
 from training.models.two_tower import TwoTower, TwoTowerConfig
@@ -43,6 +44,7 @@ class Recipe:
     popularity: PopularityConfig = field(default_factory=PopularityConfig)
     ease: EaseConfig = field(default_factory=EaseConfig)
     transitions: TransitionsConfig | None = None  # None: the part is off
+    slist: SlistConfig | None = None
     content: ContentConfig | None = None
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     item_knn: ItemKnnConfig | None = None
@@ -74,20 +76,27 @@ class Recipe:
         return recipe if many else recipe.with_sequence(split.fit, fading)
 
     def with_sequence(self, data: Interactions, fading: Fading) -> Recipe:
-        """With transitions and two towers, and content where the catalogue has words."""
+        """With what learns from order, and two towers, and content where the catalogue has words."""
         content = None if data.content is None else ContentConfig(fading=fading)
         towers = TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3))
-        return replace(self, transitions=TransitionsConfig(fading=fading), content=content, two_tower=towers)
+        return replace(
+            self,
+            transitions=TransitionsConfig(fading=fading),
+            slist=SlistConfig(fading=replace(fading, half_life_steps=2 * fading.half_life_steps)),
+            content=content,
+            two_tower=towers,
+        )
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
-        """With transitions; where the catalogue has words, with content as a part, in EASE and in transitions."""
+        """As `with_sequence`; where the catalogue has words, with content in EASE, SLIST and transitions, too."""
         recipe = replace(self.with_sequence(data, fading), attention=_attention_to_rare(data, self.attention))
-        if data.content is None or recipe.transitions is None:
+        if data.content is None or recipe.transitions is None or recipe.slist is None:
             return recipe
         return replace(
             recipe,
             ease=replace(self.ease, l2=100.0, content=10.0),
             transitions=replace(recipe.transitions, n_alike=20, n_neighbours=256),
+            slist=replace(recipe.slist, content=10.0, fading=fading),
         )
 
     def with_best(self, dataset: Dataset) -> Recipe:
@@ -103,11 +112,12 @@ class Recipe:
         return replace(
             self,
             transitions=self.transitions or TransitionsConfig(fading=fading),
+            slist=self.slist or SlistConfig(fading=fading),
             content=self.content or content,
             item_knn=ItemKnnConfig(fading=fading),
             als=AlsConfig(fading=fading),
             graph=GraphConfig(fading=fading),
-            two_tower=TwoTowerConfig(),
+            two_tower=self.two_tower or TwoTowerConfig(),
             frequency=replace(self.attention, low_pass=0.5),
         )
 
@@ -117,6 +127,7 @@ class Recipe:
             (Popularity, self.popularity),
             (Ease, self.ease),
             (Transitions, self.transitions),
+            (Slist, self.slist),
             (Content, self.content),
             (Attention, self.attention),
             (ItemKnn, self.item_knn),

@@ -45,14 +45,16 @@ class Ease(SparseRows):
         head = frequent_items(seen, self.config.max_items)
         run.progress(0.1)
         content = None if data.content is None or not self.config.content else data.content[head]
-        self.keep_dense(head, dense_weights(seen[:, head], self.config.l2, content, self.config.content))
+        weights = dense_weights(seen[:, head], self.config.l2, content, self.config.content)
+        keep_dense(self, head, weights, self.config.n_neighbours)
         run.progress(1.0)
         return self
 
-    def keep_dense(self, head: np.ndarray, weights: Tensor) -> None:
-        """Store the strongest weights. head: int64 (H,), items; weights: float32 (H, H), row = item of history."""
-        kept = torch.topk(weights.abs(), min(self.config.n_neighbours, len(head)), dim=1, sorted=False).indices
-        self.keep(head, torch.from_numpy(head)[kept], torch.gather(weights, 1, kept))
+
+def keep_dense(part: SparseRows, head: np.ndarray, weights: Tensor, n_neighbours: int) -> None:
+    """Store the strongest weights. head: int64 (H,), items; weights: float32 (H, H), row = item of history."""
+    kept = torch.topk(weights.abs(), min(n_neighbours, len(head)), dim=1, sorted=False).indices
+    part.keep(head, torch.from_numpy(head)[kept], torch.gather(weights, 1, kept))
 
 
 def seen_matrix(data: Interactions) -> sp.csr_matrix:

@@ -18,6 +18,7 @@ from training.models.graph import Graph, GraphConfig
 from training.models.item_knn import ItemKnn, ItemKnnConfig
 from training.models.popularity import Popularity, PopularityConfig
 from training.models.protocol import Part
+from training.models.slist import Slist, SlistConfig
 from training.models.transitions import Transitions, TransitionsConfig
 from training.models.two_tower import TwoTower, TwoTowerConfig
 
@@ -99,6 +100,17 @@ PARTS: Final[dict[str, Searchable]] = {
             "row_power": Range(0.0, 1.0),
             "column_power": Range(0.0, 0.8),
             "n_alike": Range(0, 50),
+            **FADING,
+        },
+    ),
+    "slist": Searchable(
+        Slist,
+        SlistConfig,
+        {
+            "l2": Range(5.0, 5000.0, log=True),
+            "sets": Range(0.0, 3.0),
+            "content": Range(0.0, 60.0),
+            "decay": Range(0.0, 0.95),
             **FADING,
         },
     ),

@@ -39,21 +39,23 @@ def names(data: Interactions) -> list[str]:
 
 
 def test_rare_items_get_transitions_and_content(rare: Interactions) -> None:
-    assert names(rare) == ["popularity", "ease", "transitions", "content", "attention", "two_tower"]
+    assert names(rare) == ["popularity", "ease", "transitions", "slist", "content", "attention", "two_tower"]
     recipe = Recipe.for_split(leave_one_out(rare))
     assert recipe.ease.content > 0
     assert recipe.transitions is not None
+    assert recipe.slist is not None
+    assert recipe.slist.content > 0
     assert recipe.transitions.n_alike > 0
 
 
 def test_without_words_content_stays_off(rare: Interactions) -> None:
     mute = replace(rare, content=None)
-    assert names(mute) == ["popularity", "ease", "transitions", "attention", "two_tower"]
+    assert names(mute) == ["popularity", "ease", "transitions", "slist", "attention", "two_tower"]
     assert Recipe.for_split(leave_one_out(mute)).ease.content == 0
 
 
 def test_frequent_items_speak_for_themselves(frequent: Interactions) -> None:
-    assert names(frequent) == ["popularity", "ease", "transitions", "content", "attention", "two_tower"]
+    assert names(frequent) == ["popularity", "ease", "transitions", "slist", "content", "attention", "two_tower"]
     assert Recipe.for_split(leave_one_out(frequent)).ease.content == 0
     window = temporal(frequent, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
     assert [part.name for part in Recipe.for_split(window).parts(10)] == ["popularity", "ease", "attention"]
@@ -63,7 +65,7 @@ def test_everything_is_every_kind_of_part_and_one_can_be_left_out(rare: Interact
     cut = leave_one_out(rare)
     every = Recipe.for_split(cut).with_everything(cut)
     names = [part.name for part in every.parts(10)]
-    assert len(set(names)) == 10
+    assert len(set(names)) == 11
     assert {"als", "graph", "two_tower", "item_knn", "frequency"} < set(names)
     assert "als" not in [part.name for part in replace(every, als=None).parts(10)]
 
