@@ -41,6 +41,27 @@ class Vocabulary:
 
 
 @dataclass(frozen=True, slots=True)
+class Feedback:
+    """What the served slates add to interactions, by their places 0..N - 1 in the arrays.
+
+    worth:   float32 (N,), what an interaction says for its item; NaN where its event type alone tells
+    refused: int64 (R,), sorted: the interaction before which an item was on display and was not touched
+    items:   int64 (R,), these items; weights: float32 (R,), in 0..1, how likely each was examined
+    """
+
+    worth: npt.NDArray[np.float32]
+    refused: IntArray
+    items: IntArray
+    weights: npt.NDArray[np.float32]
+
+    def keep(self, kept: npt.NDArray[np.bool_]) -> Feedback:
+        """Of these interactions only. What was shown after a user's last one goes with the next, so not before it."""
+        place = np.cumsum(kept) - 1
+        rows = kept[self.refused]
+        return Feedback(self.worth[kept], place[self.refused[rows]], self.items[rows], self.weights[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class Interactions:
     """All interactions, sorted by user, then oldest first.
 
@@ -49,6 +70,7 @@ class Interactions:
     sent_at: int64 (N,), ms since 1970 UTC
     content: float32 (n_items + 1, F), unit rows, what the catalogue says of the items; None: nothing
     vectors: float32 (n_items + 1, E), unit rows, what a sentence encoder makes of the items' texts; None: not asked for
+    feedback: what served slates add; None: no labels
     prices: float32 (N,), cents for one unit, 0 = unknown; None: the data tell no prices
     """
 
@@ -61,6 +83,7 @@ class Interactions:
     has_times: bool = True
     content: sp.csr_matrix | None = None
     vectors: npt.NDArray[np.float32] | None = None
+    feedback: Feedback | None = None
     prices: npt.NDArray[np.float32] | None = None
 
     @property
@@ -86,6 +109,7 @@ class Interactions:
             events=self.events[keep],
             sent_at=self.sent_at[keep],
             sessions=self.sessions[keep],
+            feedback=None if self.feedback is None else self.feedback.keep(keep),
             prices=None if self.prices is None else self.prices[keep],
         )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fusionrec.feature_spec import DAY_MS
-from training.interactions import Interactions
+from training.interactions import Feedback, Interactions
 
 IntArray = npt.NDArray[np.int64]
 
@@ -30,7 +30,11 @@ class MomentsConfig:
 
 class MomentBatch(NamedTuple):
     """items, events int64 and age_days float32 (B, L), padded on the left; targets, target_events int64 (B,);
-    negatives int64 (K,)."""
+    negatives int64 (K,).
+
+    With feedback: worth float32 (B,), NaN where the event type alone tells; refused int64 (B,), an item that was on
+    display before the target and was not touched, 0 = none, and refused_weights float32 (B,).
+    """
 
     items: Tensor
     events: Tensor
@@ -38,12 +42,15 @@ class MomentBatch(NamedTuple):
     targets: Tensor
     target_events: Tensor
     negatives: Tensor
+    worth: Tensor | None = None
+    refused: Tensor | None = None
+    refused_weights: Tensor | None = None
 
 
 def share(batch: MomentBatch, rank: int, n_processes: int) -> tuple[MomentBatch, float]:
     """Every n-th moment of a batch with all its negatives, and which share of the moments that is."""
     own = slice(rank, None, n_processes)
-    cut = {name: array[own] for name, array in batch._asdict().items() if name != "negatives"}
+    cut = {name: array[own] for name, array in batch._asdict().items() if name != "negatives" and array is not None}
     mine = batch._replace(**cut)
     return mine, len(mine.targets) / max(len(batch.targets), 1)
 
@@ -87,11 +94,29 @@ class Moments:
         now = data.sent_at[moments - 1] + gap
         age = np.maximum(now[:, None] - data.sent_at[at], 0.0) / DAY_MS * real
         negatives = np.searchsorted(self.cumulative, rng.random(config.n_negatives), side="right")
-        return MomentBatch(
+        batch = MomentBatch(
             torch.from_numpy(data.items[at] * real),
             torch.from_numpy(data.events[at] * real),
             torch.from_numpy(age.astype(np.float32)),
             torch.from_numpy(data.items[targets]),
             torch.from_numpy(data.events[targets]),
             torch.from_numpy(np.minimum(negatives, data.n_items)),
+        )
+        return batch if data.feedback is None else self._with_feedback(batch, data.feedback, moments, targets, rng)
+
+    def _with_feedback(
+        self, batch: MomentBatch, feedback: Feedback, moments: IntArray, targets: IntArray, rng: np.random.Generator
+    ) -> MomentBatch:
+        """One of the items that were refused before a moment is drawn, its weight times how many there were."""
+        first = np.searchsorted(feedback.refused, moments)
+        n_refused = np.searchsorted(feedback.refused, moments, side="right") - first
+        chosen = first + (rng.random(len(moments)) * n_refused).astype(np.int64)
+        some = n_refused > 0
+        refused, weights = np.zeros(len(moments), np.int64), np.zeros(len(moments), np.float32)
+        refused[some] = feedback.items[chosen[some]]
+        weights[some] = feedback.weights[chosen[some]] * n_refused[some]
+        return batch._replace(
+            worth=torch.from_numpy(feedback.worth[targets]),
+            refused=torch.from_numpy(refused),
+            refused_weights=torch.from_numpy(weights),
         )

@@ -6,9 +6,10 @@
     situation: length of the history, time since the last event, shares of the event types
 
 The loss is the log loss, weighted by the event's worth, against negatives drawn by popularity. Subtracting
-log(expected number of draws) from every logit while learning corrects for that draw: the scores estimate
-log P(item | user), not the ratio to popularity. At export the items' tower is a table, so that a request costs one
-average and one product with it.
+log(expected number of draws) from every logit while learning corrects for that draw: the scores estimate log P(item |
+user), not the ratio to popularity. With feedback, a label takes the place of the event's worth, and items that were on
+display and not touched count as negatives, each by how likely it was examined. At export the items' tower is a table,
+so that a request costs one average and one product with it.
 
 source: Huang et al. 2013, DSSM, CIKM; Covington, Adams & Sargin 2016, "Deep Neural Networks for YouTube
         Recommendations", RecSys; correction: Yi et al. 2019, "Sampling-Bias-Corrected Neural Modeling", RecSys; as an
@@ -46,6 +47,7 @@ class TwoTowerConfig:
     deep: bool = False  # a two-layer network in each tower
     dropout: float = 0.2
     event_weights: tuple[float, ...] = (0.0, 0.3, 0.5, 0.8, 1.0, 1.0, 0.0)  # of the target, by event code
+    refusal: float = 0.3  # of an item that was on display, surely examined and not touched; needs feedback
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(n_epochs=6, learning_rate=4e-3))
     moments: MomentsConfig = field(default_factory=MomentsConfig)
 
@@ -110,7 +112,12 @@ class TwoTower(VectorPart):
         unwanted = query @ others.T + bias[batch.negatives]  # (B, K)
         against = nn.functional.softplus(unwanted).sum(dim=1)  # with the target if drawn: else its score is too high
         weights = self.event_weights[batch.target_events]
-        return (weights * (nn.functional.softplus(-wanted) + against)).mean()
+        if batch.worth is None or batch.refused is None or batch.refused_weights is None:
+            return (weights * (nn.functional.softplus(-wanted) + against)).mean()
+        weights = torch.where(batch.worth.isnan(), weights, batch.worth)
+        refused = (query * self.items(batch.refused)).sum(dim=1) + bias[batch.refused]
+        pushed = self.config.refusal * batch.refused_weights * nn.functional.softplus(refused)
+        return (weights * (nn.functional.softplus(-wanted) + against) + pushed).mean()
 
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
         width = self.config.moments.max_history
