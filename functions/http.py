@@ -101,6 +101,18 @@ def acting_user(app: APIGatewayRestResolver, user_id: str | None) -> str | None:
     return own or user_id
 
 
+def require_scope(app: APIGatewayRestResolver, scope: str) -> None:
+    """A token must have been given this scope; servers that sign their requests are judged by the gateway's policies.
+
+    raises: ForbiddenError
+    """
+    authorizer = app.current_event.request_context.get("authorizer") or {}
+    claims = authorizer.get("claims") or authorizer
+    is_token = "sub" in claims or "scope" in claims
+    if is_token and scope not in {each.rpartition("/")[2] for each in str(claims.get("scope", "")).split()}:
+        raise ForbiddenError(f"the token lacks the scope {scope}")
+
+
 def answer(status: int, body: Problem, headers: Mapping[str, str] | None = None) -> Response[str]:
     return Response(status, MEDIA_TYPE, body.model_dump_json(by_alias=True), headers=headers)
 

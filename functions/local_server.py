@@ -30,6 +30,7 @@ MAX_BODY_BYTES: Final = 10_000_000  # API Gateway's limit
 ROUTES: Final = (
     (r"/v1/recommendations|/health/live|/health/ready|/openapi\.json", "functions.recommend.app"),
     (r"/v1/items/[^/]+/similar|/v1/trending", "functions.items.app"),
+    (r"/v1/items/[^/]+", "functions.catalogue.app"),
     (r"/v1/events", "functions.events.app"),
     (r"/v1/users/[^/]+/profile", "functions.users.app"),
 )
@@ -206,11 +207,13 @@ def examples(port: int, user_id: str) -> str:
 
     base, now = f"http://127.0.0.1:{port}", wiring.clock().now().strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
-        item_id = wiring.models().current().bundle.catalogue.item_id(1)
+        catalogue = wiring.models().current().bundle.catalogue
+        item_id = catalogue.item_id(1)
     except BundleError as error:
         return f"no model yet, recommendations get 503: {error}"
     slate = json.dumps({"userId": user_id, "numResults": 5, "explain": True})
     event = {"eventId": "example-1", "eventType": "purchase", "itemId": item_id, "sentAt": now}
+    item = json.dumps({"name": f"New: {catalogue.text('name', 1)}", "category": catalogue.text("category", 1)})
     events = json.dumps({"userId": user_id, "sessionId": "example", "eventList": [event]})
     send = "curl -s -H 'content-type: application/json'"
     return "\n".join(
@@ -218,6 +221,7 @@ def examples(port: int, user_id: str) -> str:
             f"{send} {base}/v1/recommendations -d '{slate}'",
             f"{send} {base}/v1/events -d '{events}'",
             f"curl -s '{base}/v1/items/{quote(item_id)}/similar?kind=complement&numResults=5'",
+            f"{send} -X PUT {base}/v1/items/new-1 -d '{item}'",
             f"curl -s {base}/v1/users/{quote(user_id)}/profile",
             f"curl -s {base}/openapi.json",
         ]

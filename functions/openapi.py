@@ -11,6 +11,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 
+from functions.catalogue.app import app as catalogue
 from functions.events.app import app as events
 from functions.items.app import app as items
 from functions.recommend.app import app as recommend
@@ -27,7 +28,7 @@ ABOUT = "Recommendations for online shops. Errors are problem details (RFC 9457)
 def document() -> str:
     """OpenAPI 3.1 as JSON text, the same for the same code."""
     merge = OpenAPIMerge(title="fusionrec", version=__version__, description=ABOUT, on_conflict="error")
-    for app in (recommend, items, users, events):
+    for app in (recommend, items, catalogue, users, events):
         merge.add_schema(json.loads(app.get_openapi_json_schema()))
     merged = merge.get_openapi_schema()
     schemas = merged["components"]["schemas"]

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fusionrec.absorb import Absorber, Consumer
 from fusionrec.active_model import ActiveModel
 from fusionrec.adapters.clock import SystemClock
+from fusionrec.adapters.item_objects import FolderObjects, S3Objects
 from fusionrec.adapters.local_files import DeadLetterFiles, DirectSink, EventFiles, FolderBundles, SlateFile
 from fusionrec.adapters.log_lines import NoEventLog, SlateLines
 from fusionrec.adapters.no_store import NoStore
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.ingest import Ingester
+from fusionrec.item_log import ItemLog, Objects
+from fusionrec.live_items import LiveItems
 from fusionrec.observability import logger
 from fusionrec.ports import (
     BundleStore,
@@ -30,6 +33,7 @@ from fusionrec.ports import (
 from fusionrec.profile import Profiles
 from fusionrec.recommend import Recommender
 from fusionrec.settings import Settings
+from fusionrec.upsert import ItemWriter
 
 if TYPE_CHECKING:
     from fusionrec.adapters.feast_sdk import SdkFeatures
@@ -54,7 +58,7 @@ def clock() -> Clock:
 
 @cache
 def models() -> ActiveModel:
-    return ActiveModel(_bundles(), settings().bundle_check_s, settings().onnx_threads)
+    return ActiveModel(_bundles(), settings().bundle_check_s, settings().onnx_threads, items=_live_items())
 
 
 @cache
@@ -62,7 +66,7 @@ def catalogues() -> ActiveModel:
     """For functions that look items up and rank nothing. A local process serves all of them from one model."""
     if settings().store == "local":
         return models()
-    return ActiveModel(_bundles(), settings().bundle_check_s, with_graph=False)
+    return ActiveModel(_bundles(), settings().bundle_check_s, with_graph=False, items=_live_items())
 
 
 @cache
@@ -73,6 +77,14 @@ def recommender() -> Recommender:
 @cache
 def ingester() -> Ingester:
     return Ingester(_sink(), _event_log(), _features(consistent=False), catalogues(), clock())
+
+
+@cache
+def item_writer() -> ItemWriter:
+    live = _live_items()
+    if live is None:
+        raise StoreUnavailableError("item_updates", "FUSIONREC_ITEM_URI names no place for them")
+    return ItemWriter(live.log, catalogues(), clock())
 
 
 @cache
@@ -127,9 +139,30 @@ def _bundles() -> BundleStore:
         from fusionrec.adapters.s3 import S3Bundles
 
         files = _aws("s3", connect_timeout=2.0, read_timeout=10.0)
-        pointer = _aws("s3", connect_timeout=0.5, read_timeout=0.5, attempts=1)  # read within a request's budget
-        return S3Bundles(files, uri, S3_CACHE, pointer)
+        return S3Bundles(files, uri, S3_CACHE, _quick_s3())
     return FolderBundles(Path(uri) if uri else settings().dataset_dir / "bundles")
+
+
+@cache
+def _quick_s3() -> Any:
+    """For what is read within a request's budget."""
+    return _aws("s3", connect_timeout=0.5, read_timeout=0.5, attempts=1)
+
+
+@cache
+def _live_items() -> LiveItems | None:
+    """One for the process: a function has one model, and what it writes it reads at once."""
+    objects = _item_objects()
+    return LiveItems(ItemLog(objects), settings().item_check_s) if objects else None
+
+
+def _item_objects() -> Objects | None:
+    uri = settings().item_uri
+    if uri.startswith("s3://"):
+        return S3Objects(_quick_s3(), uri, lambda: _aws("s3", connect_timeout=1.0, read_timeout=3.0))
+    if uri or settings().store == "local":
+        return FolderObjects(Path(uri) if uri else settings().dataset_dir / "items")
+    return None
 
 
 @cache

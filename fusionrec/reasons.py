@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusionrec.bundle.loader import Bundle
+from fusionrec.fresh import Fresh
 from fusionrec.scoring import Ranking
 from fusionrec.transforms import History
 
@@ -18,8 +19,9 @@ MAX_REASONS: Final = 2
 POPULAR_SHARE: Final = 0.05  # "popular" is an item among this share of the catalogue
 LOOK_BACK: Final = 20  # events that are searched for a similar item
 MIN_SHARED: Final = 2  # facts that two items have in common to be called similar
+MIN_ALIKE: Final = 0.3  # cosine from which a new item is said to be like another
 _GOES_WITH: Final = ("ease", "item_knn", "graph")
-_FOLLOWS: Final = ("attention", "transitions", "frequency")
+_FOLLOWS: Final = ("attention", "transitions", "slist", "frequency")
 _SIMILAR: Final = ("content", "encoder")
 _TASTE: Final = ("two_tower", "als")
 _ACTS: Final = {"purchase": "bought", "cart": "put in your cart", "click": "looked at", "view": "looked at",
@@ -31,6 +33,7 @@ class Reasons:
     """The reasons of one answer; finds what several items need only once."""
 
     bundle: Bundle
+    fresh: Fresh
     history: History
     indices: npt.NDArray[np.int64]  # of the history's items, 0 = not in the catalogue
     _bought: Counter[int] = field(init=False)
@@ -44,6 +47,8 @@ class Reasons:
     def of(self, ranking: Ranking, place: int) -> tuple[str, ...]:
         """At most two, weightiest first; a part that argues against the item, or whose reason is untrue, gives none."""
         item = int(ranking.items[place])
+        if item > self.bundle.n_items:
+            return (self._new_reason(item),)
         added = ranking.contributions[place]
         found: list[str] = []
         for part in np.argsort(-added, kind="stable").tolist():
@@ -52,6 +57,18 @@ class Reasons:
                 if reason and reason not in found:
                     found.append(reason)
         return tuple(found)
+
+    def _new_reason(self, item: int) -> str:
+        """What the new item is like: something that the shopper turned to before all others."""
+        name_of = self.bundle.catalogue.text
+        acts = zip(self.indices.tolist(), self.history.event_types, strict=True)
+        acted = {index: _ACTS[event_type] for index, event_type in acts if event_type in _ACTS}
+        alike = [int(other) for other, cosine in zip(*self.fresh.neighbours(item), strict=True) if cosine >= MIN_ALIKE]
+        named = [other for other in alike if name_of("name", other) not in ("", name_of("name", item))]
+        for other in sorted(named, key=lambda other: other not in acted):  # stable: the nearest of each kind first
+            done = f", which you {acted[other]}" if other in acted else ""
+            return f"New: like {name_of('name', other)}{done}"
+        return "New"
 
     def _reason(self, part: str, item: int) -> str | None:
         if part == "popularity":
@@ -128,7 +145,7 @@ class Reasons:
             for place, (index, event_type) in enumerate(
                 zip(self.indices.tolist(), self.history.event_types, strict=True)
             ):
-                if index and event_type in _ACTS:
+                if 0 < index <= self.bundle.n_items and event_type in _ACTS:
                     for companion in items[index].tolist():
                         if companion:
                             self._goes_with[companion] = place

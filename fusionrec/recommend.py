@@ -17,6 +17,7 @@ from fusionrec.contracts.base import state_key
 from fusionrec.contracts.recommendations import RecommendationRequest, Recommendations, RecommendedItem
 from fusionrec.errors import UnknownItemError
 from fusionrec.filters.eligibility import SCENARIOS, hidden_items, mask
+from fusionrec.fresh import NEW
 from fusionrec.observability import logger
 from fusionrec.ports import Clock, Deadline, SlateLog, UserFeatures, UserState
 from fusionrec.reasons import Reasons
@@ -33,7 +34,7 @@ class Shopper:
     """All that one request knows of whom it serves."""
 
     history: History
-    indices: npt.NDArray[np.int64]  # of the history's items, 0 = not in the catalogue
+    indices: npt.NDArray[np.int64]  # of the history's items, new ones among them; 0 = not in the catalogue
     state: UserState
 
 
@@ -64,10 +65,10 @@ class Recommender:
         with stages.stage("rank"):
             ranking, degraded = self._rank(model, shopper, eligible, now_ms, deadline, request.num_results)
         with stages.stage("rerank"):
-            categories = model.bundle.catalogue.codes("category")[ranking.items]
+            categories = model.bundle.catalogue.codes_of("category", ranking.items)
             chosen = spread(ranking.scores, categories, request.diversity, request.num_results)
         with stages.stage("answer"):
-            answer = _answer(request, shopper, model.bundle, ranking, chosen, degraded)
+            answer = _answer(request, shopper, model, ranking, chosen, degraded)
         with stages.stage("log"):
             self._record(request, shopper, now_ms, answer)
         return answer
@@ -97,22 +98,28 @@ class Recommender:
         hidden.update(request.exclude_item_ids)
         if request.item_id:
             hidden.add(request.item_id)
-        return mask(bundle.n_items, [bundle.catalogue.find(list(hidden))])
+        catalogue = bundle.catalogue
+        return mask(catalogue.n_rows - 1, [catalogue.find(list(hidden)), catalogue.unavailable])
 
     def _rank(
         self, model: Model, shopper: Shopper, eligible: npt.NDArray[np.bool_], now_ms: int, deadline: Deadline,
         n_results: int,
     ) -> tuple[Ranking, list[str]]:  # fmt: skip
-        """By the fused graph; by popularity when it is broken or there is no time for it."""
-        degraded = list(shopper.state.missing)
+        """By the fused graph; by popularity when it is broken or there is no time for it. New items join either.
+
+        eligible: bool (n_rows,)
+        """
+        degraded = [*shopper.state.missing, *model.missing]
+        known_to_graph = eligible[: model.bundle.n_items + 1]
         before = deadline.remaining_ms()
         if model.scorer is not None and before > self._rank_ms + ANSWER_MS:
-            known = shopper.indices > 0
+            indices = model.fresh.stand_ins(shopper.indices)
+            known = indices > 0
             codes = event_codes(shopper.history.event_types)[known]
             sent_at = np.array(shopper.history.sent_at, np.int64)[known]
-            inputs = model_input([shopper.indices[known]], [codes], [sent_at], [now_ms])
+            inputs = model_input([indices[known]], [codes], [sent_at], [now_ms])
             try:
-                ranking = model.scorer.top(inputs, eligible)
+                ranking = model.fresh.joined(model.scorer.top(inputs, known_to_graph), eligible)
             except Exception:  # whatever a broken graph raises, shoppers still get a slate
                 logger.exception("ranking failed, answering by popularity")
             else:
@@ -120,7 +127,8 @@ class Recommender:
                 self._rank_ms = 0.9 * self._rank_ms + 0.1 * spent
                 return ranking, degraded
         self._rank_ms *= 0.9  # so that one slow moment does not shut the graph out for good
-        return by_popularity(model.bundle.popularity, eligible, max(n_results, 100)), [*degraded, "ranker"]
+        ranking = by_popularity(model.bundle.popularity, known_to_graph, max(n_results, 100))
+        return model.fresh.joined(ranking, eligible), [*degraded, "ranker"]
 
     def _record(self, request: RecommendationRequest, shopper: Shopper, now_ms: int, answer: Recommendations) -> None:
         """Enough to make the same slate again, and to join it to its impressions."""
@@ -148,10 +156,11 @@ class Recommender:
 
 
 def _answer(
-    request: RecommendationRequest, shopper: Shopper, bundle: Bundle, ranking: Ranking,
+    request: RecommendationRequest, shopper: Shopper, model: Model, ranking: Ranking,
     chosen: npt.NDArray[np.int64], degraded: Sequence[str],
 ) -> Recommendations:  # fmt: skip
-    reasons = Reasons(bundle, shopper.history, shopper.indices)
+    bundle = model.bundle
+    reasons = Reasons(bundle, model.fresh, shopper.history, shopper.indices)
     items = []
     for place in chosen.tolist():
         index = int(ranking.items[place])
@@ -160,7 +169,9 @@ def _answer(
                 item_id=bundle.catalogue.item_id(index),
                 score=float(ranking.scores[place]),
                 reasons=reasons.of(ranking, place),
-                contributions=_contributions(ranking, place) if request.explain else None,
+                contributions=_contributions(ranking, place, is_new=index > bundle.n_items)
+                if request.explain
+                else None,
                 metadata=item_metadata(bundle.catalogue, index),
             )
         )
@@ -173,6 +184,8 @@ def _answer(
     )
 
 
-def _contributions(ranking: Ranking, place: int) -> dict[str, float]:
+def _contributions(ranking: Ranking, place: int, *, is_new: bool) -> dict[str, float]:
     parts = dict(zip(ranking.parts, ranking.contributions[place].tolist(), strict=True))
+    if not is_new:
+        parts.pop(NEW, None)
     return {"base": ranking.base, **parts}

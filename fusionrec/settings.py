@@ -22,12 +22,16 @@ class Settings(BaseModel):
     store: Literal["local", "dynamodb"] = Field("local", description="where user features are read and written")
     table_prefix: str = Field("fusionrec", description="DynamoDB tables are <prefix>.<view>")
     bundle_uri: str = Field("", description="s3://bucket/prefix, or a folder; empty = <home>/<dataset>/bundles")
+    item_uri: str = Field(
+        "", description="s3://bucket/prefix of the item log, or a folder; empty = <home>/<dataset>/items"
+    )
     event_queue_url: str = Field("", description="SQS FIFO queue of accepted events")
     dead_letter_queue_url: str = Field("", description="SQS FIFO queue of messages that were given up")
     event_stream: str = Field("", description="Firehose stream of the raw event log")
     slate_stream: str = Field("", description="Firehose stream of served slates")
     onnx_threads: int = Field(1, ge=1, le=16, description="threads of one ranking")
     bundle_check_s: float = Field(60.0, ge=0, description="how often to ask whether another bundle was promoted")
+    item_check_s: float = Field(2.0, ge=0, description="how often to ask whether items changed")
     clock_starts_at: AwareDatetime | None = Field(
         None, description="replay: what the time was when the process started, with its offset; unset = the true time"
     )

@@ -1,7 +1,7 @@
 # One artifact for all functions, made once: packages (pinned, Linux wheels, no container), then our own code.
 # `sam build` calls build-<LogicalId> for each function; each links the same files into its ARTIFACTS_DIR.
 ARTIFACT := build/lambda
-FUNCTIONS := RecommendFunction ItemsFunction EventsFunction AbsorbFunction SourcesFunction UsersFunction
+FUNCTIONS := RecommendFunction ItemsFunction CatalogueFunction EventsFunction AbsorbFunction SourcesFunction UsersFunction
 SOURCES := $(shell find fusionrec functions -name '*.py' 2>/dev/null) fusionrec/py.typed
 PACK := $(TOOLS)/pack/bin/python
 # pip takes a wheel only when its tag is named. Lambda's python3.12 has glibc 2.34.

@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from fusionrec.bundle.catalogue import Column, vocabulary_hash, write_catalogue
+from fusionrec.bundle.content import write_content
 from fusionrec.bundle.manifest import Manifest, hash_files, write_manifest
 from fusionrec.errors import BundleError
 from fusionrec.feature_spec import EVENT_CODES, HISTORY_LENGTH, spec_hash
 from fusionrec.transforms import ModelInput
+from training.content_index import content_postings
 from training.fusion.ranker import FusedRanker
 from training.models.protocol import Part
 
@@ -45,6 +47,7 @@ class BundleParts:
     data_hash: str
     data_cutoff: str
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    items_through: int = 0  # the last update of the item log that the columns hold
 
 
 def export_part(part: Part, path: Path) -> None:
@@ -146,6 +149,7 @@ def write_bundle(folder: Path, ranker: FusedRanker, parts: BundleParts, *, creat
     export_ranker(ranker, work / "ranker.onnx")
     check_parity(ranker, work / "ranker.onnx")
     write_catalogue(work / "catalogue", parts.item_ids, parts.columns)
+    write_content(work / "content", content_postings(parts.columns))
     for kind, (items, scores) in parts.neighbours.items():
         np.save(work / "neighbours" / f"{kind}_items.npy", items.astype(np.int32))
         np.save(work / "neighbours" / f"{kind}_scores.npy", scores.astype(np.float32))
@@ -162,6 +166,7 @@ def _manifest(version: str, folder: Path, ranker: FusedRanker, parts: BundlePart
         dataset=parts.dataset,
         data_hash=parts.data_hash,
         data_cutoff=parts.data_cutoff,
+        items_through=parts.items_through,
         feature_service=FEATURE_SERVICE,
         feature_spec_hash=spec_hash(FEATURE_SERVICE),
         vocabulary_hash=vocabulary_hash(parts.item_ids),

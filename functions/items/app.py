@@ -23,7 +23,8 @@ def similar(
     num_results: NumResults = 20,
 ) -> SimilarItems:
     http.refuse_unknown_query(app, ("kind", "numResults"))
-    return similar_items(wiring.catalogues().current().bundle, item_id, kind, num_results)
+    model = wiring.catalogues().current()
+    return similar_items(model.bundle, model.fresh, item_id, kind, num_results)
 
 
 @app.get("/v1/trending", tags=["items"], summary="What gains most right now, by category if asked")

@@ -153,3 +153,29 @@ class MemoryBundles:
         if name not in self.folders:
             raise BundleMissingError(f"there is no bundle {name!r}")
         return self.folders[name]
+
+
+@dataclass
+class MemoryObjects:
+    """Named objects for the item log."""
+
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    unreachable: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def _reach(self) -> None:
+        if self.unreachable:
+            raise StoreUnavailableError("item_updates", "unreachable")
+
+    def get(self, name: str) -> bytes | None:
+        self._reach()
+        return self.bodies.get(name)
+
+    def create(self, name: str, body: bytes) -> bool:
+        self._reach()
+        with self._lock:
+            return self.bodies.setdefault(name, body) is body
+
+    def replace(self, name: str, body: bytes) -> None:
+        self._reach()
+        self.bodies[name] = body

@@ -52,7 +52,7 @@ class Strings:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Strings:
-        return cls(_map(folder / f"{name}.bytes.npy"), _map(folder / f"{name}.offsets.npy"))
+        return cls(map_array(folder / f"{name}.bytes.npy"), map_array(folder / f"{name}.offsets.npy"))
 
     def digest(self) -> str:
         return hashlib.sha256(self._offsets.tobytes() + self._bytes).hexdigest()[:16]
@@ -106,24 +106,37 @@ class Catalogue:
             raise BundleMissingError(f"no catalogue in {folder}; export the bundle again") from None
         except (ValueError, KeyError, TypeError) as error:
             raise BundleTamperedError(f"{folder / _INDEX} is damaged ({error}); fetch the bundle again") from None
-        order = _map(folder / f"{_ID}.order.npy")
-        table = cls(n_items, Strings.load(folder, _ID), _map(folder / f"{_ID}.sorted.npy"), order)
+        order = map_array(folder / f"{_ID}.order.npy")
+        table = cls(n_items, Strings.load(folder, _ID), map_array(folder / f"{_ID}.sorted.npy"), order)
         for name, kind in kinds.items():
             table._load_column(folder, name, kind)
         return table
 
     def _load_column(self, folder: Path, name: str, kind: str) -> None:
         if kind == "numbers":
-            self._numbers[name] = _map(folder / f"{name}.npy")
+            self._numbers[name] = map_array(folder / f"{name}.npy")
             return
         self._values[name] = Strings.load(folder, name)
-        self._codes[name] = _map(folder / f"{name}.codes.npy")
+        self._codes[name] = map_array(folder / f"{name}.codes.npy")
         if kind == "text_lists":
-            self._rows[name] = _map(folder / f"{name}.rows.npy")
+            self._rows[name] = map_array(folder / f"{name}.rows.npy")
 
     @property
     def columns(self) -> tuple[str, ...]:
         return (*self._numbers, *self._values)
+
+    @property
+    def n_rows(self) -> int:
+        """Padding, the bundle's items, and items that came later."""
+        return self.n_items + 1
+
+    @property
+    def unavailable(self) -> IntArray:
+        """Vocabulary indices int64, rising, of what is not for sale now."""
+        return np.zeros(0, np.int64)
+
+    def is_available(self, index: int) -> bool:
+        return True
 
     @property
     def vocabulary_hash(self) -> str:
@@ -161,6 +174,10 @@ class Catalogue:
         """The column, (n_items + 1, …)."""
         return self._numbers[name]
 
+    def number(self, name: str, index: int) -> float:
+        """One cell of a column of numbers."""
+        return float(self._numbers[name][index])
+
     def text(self, name: str, index: int) -> str:
         return self._values[name][int(self._codes[name][index])]
 
@@ -172,6 +189,11 @@ class Catalogue:
     def codes(self, name: str) -> npt.NDArray[np.int32]:
         """Dictionary codes int32 (n_items + 1,) of a text column: equal codes, equal texts."""
         return self._codes[name]
+
+    def codes_of(self, name: str, indices: IntArray) -> npt.NDArray[np.int32]:
+        """Dictionary codes int32 (n,) of some rows."""
+        codes: npt.NDArray[np.int32] = self._codes[name][indices]
+        return codes
 
     def values(self, name: str) -> Strings:
         """The distinct texts of a column, in the order of its codes; code 0 is the empty text."""
@@ -208,7 +230,8 @@ def _write_texts(folder: Path, name: str, texts: Sequence[str]) -> None:
     np.save(folder / f"{name}.codes.npy", row_codes)
 
 
-def _map(path: Path) -> npt.NDArray[Any]:
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """A `.npy` file, memory-mapped. Raises BundleTamperedError."""
     try:
         # A plain array over the mapping: indexing np.memmap itself is several times slower.
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusionrec.bundle.catalogue import Catalogue
+from fusionrec.bundle.content import Content
 from fusionrec.bundle.manifest import Manifest, read_manifest, verify
 from fusionrec.contracts.items import Kind
 from fusionrec.errors import BundleMismatchError, BundleTamperedError
@@ -35,6 +36,7 @@ class Bundle:
     neighbours: dict[Kind, Neighbours]
     popularity: npt.NDArray[np.float32]  # (n_items + 1,)
     ranker: Path
+    content: Content | None = None  # None: a bundle of before items could be added to it
 
     @property
     def n_items(self) -> int:
@@ -64,7 +66,8 @@ def load_bundle(folder: Path) -> Bundle:
         )
         for kind in KINDS
     }
-    return Bundle(manifest, catalogue, neighbours, _array(folder / "popularity.npy", rows), folder / RANKER)
+    content = Content.load(folder / "content", manifest.n_items) if (folder / "content").is_dir() else None
+    return Bundle(manifest, catalogue, neighbours, _array(folder / "popularity.npy", rows), folder / RANKER, content)
 
 
 def _array(path: Path, rows: int) -> npt.NDArray[Any]:

@@ -27,6 +27,7 @@ class Manifest(BaseModel):
     dataset: str
     data_hash: str  # sha256 of the prepared events
     data_cutoff: str  # ISO 8601: no later event was seen in training
+    items_through: int = 0  # the last update of the item log that the catalogue holds; 0 = none
     feature_service: str
     feature_spec_hash: str
     vocabulary_hash: str

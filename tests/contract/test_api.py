@@ -26,7 +26,7 @@ def test_the_description_is_valid_openapi() -> None:
 def test_every_operation_describes_its_errors_as_problems() -> None:
     described = json.loads(document())
     assert set(described["paths"]) == {
-        "/v1/recommendations", "/v1/items/{itemId}/similar", "/v1/trending", "/v1/events",
+        "/v1/recommendations", "/v1/items/{itemId}", "/v1/items/{itemId}/similar", "/v1/trending", "/v1/events",
         "/v1/users/{userId}/profile", "/health/live", "/health/ready",
     }  # fmt: skip
     for operations in described["paths"].values():

@@ -7,6 +7,7 @@ import pytest
 
 from fusionrec.bundle.catalogue import Catalogue, write_catalogue
 from fusionrec.bundle.loader import load_bundle
+from fusionrec.fresh import Fresh
 from fusionrec.reasons import Reasons
 from fusionrec.scoring import Ranking
 from fusionrec.transforms import History
@@ -25,7 +26,7 @@ def reasons(bundle, item: int, added, *events: tuple[str, str], parts=PARTS) -> 
     ids, types = zip(*events, strict=True) if events else ((), ())
     history = History(ids, types, tuple(n * DAY_MS for n in range(len(ids))))
     one = Ranking(np.array([item]), np.zeros(1, np.float32), np.array([added], np.float32), 0.0, parts)
-    return Reasons(bundle, history, bundle.catalogue.find(ids)).of(one, 0)
+    return Reasons(bundle, Fresh.none(bundle.n_items), history, bundle.catalogue.find(ids)).of(one, 0)
 
 
 def companion_of(bundle, index: int) -> int:

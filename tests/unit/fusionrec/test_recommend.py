@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -134,7 +136,7 @@ def test_a_broken_graph_falls_back_to_popularity(model, users, slates, toy_bundl
 
     class Models:
         def current(self):
-            return type(model.current())(bundle, Broken())
+            return replace(model.current(), scorer=Broken())
 
     answer = ask(Recommender(users, Models(), slates, FixedClock(NOW)), userId="u", excludeItemIds=["item-01"])
     popular = np.argsort(-bundle.popularity[1:], kind="stable") + 1

@@ -1,0 +1,1 @@
+"""PUT /v1/items/{itemId}."""
