@@ -15,6 +15,7 @@ from fusionrec.adapters.local_files import DeadLetterFiles, DirectSink, EventFil
 from fusionrec.adapters.log_lines import NoEventLog, SlateLines
 from fusionrec.adapters.no_store import NoStore
 from fusionrec.errors import StoreUnavailableError
+from fusionrec.hand_on import DirectTexts, SinkWithTexts
 from fusionrec.ingest import Ingester
 from fusionrec.item_log import ItemLog, Objects
 from fusionrec.live_items import LiveItems
@@ -28,11 +29,16 @@ from fusionrec.ports import (
     SessionLinks,
     SessionWriter,
     SlateLog,
+    SurgeAlarms,
+    TextSink,
+    TextVotes,
     UserFeatures,
 )
 from fusionrec.profile import Profiles
 from fusionrec.recommend import Recommender
 from fusionrec.settings import Settings
+from fusionrec.text.scoring import TextScorer
+from fusionrec.text_feedback import TextFeedback
 from fusionrec.upsert import ItemWriter
 
 if TYPE_CHECKING:
@@ -104,6 +110,43 @@ def consumer() -> Consumer:
 
 
 @cache
+def text_feedback() -> TextFeedback:
+    return TextFeedback(_text_scorer, _text_votes(), _surge_alarms(), catalogues(), clock())
+
+
+@cache
+def texts() -> TextSink:
+    """Where the consumer hands texts on to."""
+    if settings().text_queue_url:
+        from fusionrec.adapters.text_queue import TextQueue
+
+        return TextQueue(_aws("sqs", connect_timeout=1.0, read_timeout=3.0), settings().text_queue_url)
+    return DirectTexts(text_feedback())
+
+
+@cache
+def _text_scorer() -> TextScorer:
+    folder = settings().text_model
+    return TextScorer.open(folder) if folder else TextScorer.open()
+
+
+def _text_votes() -> TextVotes:
+    from fusionrec.adapters.text_votes import DynamoVotes, SqliteVotes
+
+    if settings().store == "local":
+        return SqliteVotes(settings().dataset_dir / "log" / "text-votes.db")
+    return DynamoVotes(_aws("dynamodb", connect_timeout=0.5, read_timeout=2.0), settings().table_prefix)
+
+
+def _surge_alarms() -> SurgeAlarms:
+    from fusionrec.adapters.surge_alarms import AlarmFiles, BusAlarms
+
+    if settings().store == "local":
+        return AlarmFiles(settings().dataset_dir / "log" / "alarms")
+    return BusAlarms(_aws("events", connect_timeout=1.0, read_timeout=3.0))
+
+
+@cache
 def _features(*, consistent: bool) -> Features:
     if settings().store == "local":
         return _local_features().for_update() if consistent else _local_features()
@@ -171,7 +214,7 @@ def _sink() -> EventSink:
         from fusionrec.adapters.sqs import SqsSink
 
         return SqsSink(_aws("sqs", connect_timeout=1.0, read_timeout=3.0), settings().event_queue_url)
-    return DirectSink(absorber(), _dead_letters())
+    return SinkWithTexts(DirectSink(absorber(), _dead_letters()), texts())
 
 
 def _dead_letters() -> DeadLetters:

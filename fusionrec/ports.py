@@ -144,3 +144,27 @@ class BundleStore(Protocol):
 
     def fetch(self, version: str | None = None) -> Path:
         """A local folder with this version, else the promoted one. Raises as `promoted` does."""
+
+
+class TextVotes(Protocol):
+    """Keeps one row of bytes for each thing that texts speak of."""
+
+    def read(self, key: str) -> bytes:
+        """Empty where there is no row. Strongly consistent. Raises StoreUnavailableError."""
+
+    def write(self, key: str, row: bytes, replacing: bytes) -> bool:
+        """False, and nothing is written, when the row is not `replacing` any more. Raises StoreUnavailableError."""
+
+
+class SurgeAlarms(Protocol):
+    """Tells somebody of a surge of negative sentiment; the same one may be told twice."""
+
+    def tell(self, alarm: Mapping[str, Any]) -> None:
+        """Raises StoreUnavailableError."""
+
+
+class TextSink(Protocol):
+    """Takes events whose text is to be scored: a queue of its own in the cloud, the use case itself locally."""
+
+    def put(self, events: Sequence[Interaction]) -> None:
+        """Raises StoreUnavailableError; putting all again is safe."""

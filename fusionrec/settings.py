@@ -29,6 +29,8 @@ class Settings(BaseModel):
     dead_letter_queue_url: str = Field("", description="SQS FIFO queue of messages that were given up")
     event_stream: str = Field("", description="Firehose stream of the raw event log")
     slate_stream: str = Field("", description="Firehose stream of served slates")
+    text_queue_url: str = Field("", description="SQS queue of texts to be scored")
+    text_model: Path | None = Field(None, description="folder of another text model than the one that is shipped")
     onnx_threads: int = Field(1, ge=1, le=16, description="threads of one ranking")
     bundle_check_s: float = Field(60.0, ge=0, description="how often to ask whether another bundle was promoted")
     item_check_s: float = Field(2.0, ge=0, description="how often to ask whether items changed")

@@ -31,7 +31,7 @@ DROPPED: Final = (
 )
 DROPPED_PATTERNS: Final = ("**/__pycache__", "**/tests", "**/*.pyi", "**/*.pxd", "**/*.lib", "**/include")
 # boto3 reads a service's description when its client is made; the others (28 MB) are never asked for.
-AWS_SERVICES: Final = ("dynamodb", "firehose", "s3", "sqs", "sts")
+AWS_SERVICES: Final = ("dynamodb", "events", "firehose", "s3", "sqs", "sts")
 
 
 def trim(folder: Path) -> None:

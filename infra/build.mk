@@ -1,8 +1,8 @@
 # One artifact for all functions, made once: packages (pinned, Linux wheels, no container), then our own code.
 # `sam build` calls build-<LogicalId> for each function; each links the same files into its ARTIFACTS_DIR.
 ARTIFACT := build/lambda
-FUNCTIONS := RecommendFunction ItemsFunction CatalogueFunction EventsFunction AbsorbFunction SourcesFunction UsersFunction
-SOURCES := $(shell find fusionrec functions -name '*.py' 2>/dev/null) fusionrec/py.typed
+FUNCTIONS := RecommendFunction ItemsFunction CatalogueFunction EventsFunction AbsorbFunction SourcesFunction TextsFunction UsersFunction
+SOURCES := $(shell find fusionrec functions -name '*.py' 2>/dev/null) fusionrec/py.typed $(wildcard fusionrec/text/model/*)
 PACK := $(TOOLS)/pack/bin/python
 # pip takes a wheel only when its tag is named. Lambda's python3.12 has glibc 2.34.
 LINUX := $(foreach glibc,34 31 28 27 26 24 17,--platform manylinux_2_$(glibc)_x86_64) --platform manylinux2014_x86_64

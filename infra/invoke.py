@@ -26,7 +26,8 @@ TOY_VERSION: Final = "20260101T000000-toy"
 def module_for(event: Mapping[str, Any]) -> str:
     """The handler's module for a gateway event or a queue's batch. Raises ValueError."""
     if "Records" in event:
-        return "functions.absorb.app"
+        texts = str(event["Records"][0].get("eventSourceARN", "")).endswith("texts")
+        return "functions.texts.app" if texts else "functions.absorb.app"
     for pattern, module in ROUTES:
         if re.fullmatch(pattern, str(event.get("path"))):
             return module

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "pandas", "pyarrow", "scipy", "feast", "duckdb", "ibis", "boto3", "sqlalchemy", "training")
-HANDLERS = ("recommend", "items", "events", "absorb", "sources", "users")
+HANDLERS = ("recommend", "items", "events", "absorb", "sources", "texts", "users")
 
 # Builds the use cases too, as the first request does: that is where adapters are imported.
 PROGRAM = """
@@ -22,7 +22,8 @@ BUILD = {
     "recommend": "wiring.recommender()",
     "items": "wiring.catalogues()",
     "events": "wiring.ingester()",
-    "absorb": "wiring.consumer()",
+    "absorb": "wiring.consumer(); wiring.texts(); assert 'onnxruntime' not in sys.modules",
+    "texts": "wiring.text_feedback().scorer()",
     "sources": "wiring.ingester(); wiring.drops()",
     "users": "wiring.profiles()",
 }
@@ -30,6 +31,7 @@ CLOUD = {
     "FUSIONREC_STORE": "dynamodb",
     "FUSIONREC_BUNDLE_URI": "s3://models/bundles",
     "FUSIONREC_EVENT_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/events.fifo",
+    "FUSIONREC_TEXT_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/texts",
     "FUSIONREC_DEAD_LETTER_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/dead.fifo",
     "FUSIONREC_EVENT_STREAM": "events",
     "FUSIONREC_SLATE_STREAM": "slates",

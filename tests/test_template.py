@@ -31,6 +31,7 @@ EVENTS = sorted((ROOT / "events").glob("*.json"))
 # AWSLambdaBasicExecutionRole (its logs) and AWSXrayWriteOnlyAccess (X-Ray knows no resources).
 WIDE_BY_NEED = {"service-role/AmazonAPIGatewayPushToCloudWatchLogs"}  # one role for all stages of the account
 WIDE_RESOURCES = {"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:catalog"}  # Glue asks for all levels
+WIDE_RESOURCES |= {"arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"}  # the bus
 OPEN_PATHS = {"/health/live", "/health/ready", "/openapi.json"}
 
 Node = Any
@@ -212,6 +213,7 @@ REACHED_BY = {
     "FUSIONREC_ITEM_URI": ("s3:ListBucket", "BundleBucket"),
     "FUSIONREC_EVENT_QUEUE_URL": ("sqs:SendMessage", "EventQueue"),
     "FUSIONREC_DEAD_LETTER_QUEUE_URL": ("sqs:SendMessage", "DeadLetterQueue"),
+    "FUSIONREC_TEXT_QUEUE_URL": ("sqs:SendMessage", "TextQueue"),
     "FUSIONREC_EVENT_STREAM": ("firehose:PutRecordBatch", "EventStream"),
     "FUSIONREC_SLATE_STREAM": ("firehose:PutRecord", "SlateStream"),
 }
@@ -283,7 +285,7 @@ def test_the_gateways_own_errors_are_problems(kind: str) -> None:
 def test_tables_are_those_of_the_user_views() -> None:
     names = {table["TableName"]["Sub"] for table in of_type("AWS::DynamoDB::Table").values()}
     views = {f"${{TablePrefix}}.{view.name}" for view in VIEWS if view.entity == "user"}
-    assert names == views | {"${TablePrefix}.session_link"}
+    assert names == views | {"${TablePrefix}.session_link", "${TablePrefix}.text_votes"}
     for table in of_type("AWS::DynamoDB::Table").values():
         assert table["KeySchema"] == [{"AttributeName": "entity_id", "KeyType": "HASH"}]
         assert table["SSESpecification"]["SSEEnabled"]
@@ -309,8 +311,10 @@ def test_deleting_the_stack_keeps_the_data(kind: str) -> None:
 def test_a_message_is_not_seen_twice_while_it_is_worked_on() -> None:
     """AWS's advice: six times the function's timeout."""
     assert RESOURCES["EventQueue"]["Properties"]["VisibilityTimeout"] >= 6 * FUNCTIONS["AbsorbFunction"]["Timeout"]
+    assert RESOURCES["TextQueue"]["Properties"]["VisibilityTimeout"] >= 6 * FUNCTIONS["TextsFunction"]["Timeout"]
+    unordered = {"FailedSourceQueue", "TextQueue", "TextDeadLetterQueue"}
     for name, queue in of_type("AWS::SQS::Queue").items():
-        assert queue.get("FifoQueue", False) == (name != "FailedSourceQueue")
+        assert queue.get("FifoQueue", False) == (name not in unordered)
         assert queue["SqsManagedSseEnabled"]
 
 
@@ -334,12 +338,18 @@ def test_logs_are_not_kept_for_ever() -> None:
 # --- example events ----------------------------------------------------------------------------------------------
 
 
+def consumer_of(event: dict[str, Any]) -> str:
+    return "TextsFunction" if event["Records"][0]["eventSourceARN"].endswith("texts") else "AbsorbFunction"
+
+
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
 def test_an_example_event_is_one_that_its_function_gets(path: Path) -> None:
     event = json.loads(path.read_text())
     if "Records" in event:
         assert [from_message(record["body"]).event_id for record in event["Records"]]
-        assert event["Records"][0]["attributes"]["MessageGroupId"] == from_message(event["Records"][0]["body"]).user_id
+        if consumer_of(event) == "AbsorbFunction":
+            group = event["Records"][0]["attributes"]["MessageGroupId"]
+            assert group == from_message(event["Records"][0]["body"]).user_id
         return
     if "detail-type" in event:
         patterns = [rule["Properties"]["Pattern"] for rule in FUNCTIONS["SourcesFunction"]["Events"].values()]
@@ -360,7 +370,7 @@ def test_an_example_event_is_one_that_its_function_gets(path: Path) -> None:
 def test_every_function_has_an_example_event() -> None:
     events = [json.loads(path.read_text()) for path in EVENTS]
     served = {routes().get((e.get("httpMethod", ""), e.get("resource", ""))) for e in events} - {None}
-    served |= {"AbsorbFunction" for e in events if "Records" in e} | {
+    served |= {consumer_of(e) for e in events if "Records" in e} | {
         "SourcesFunction" for e in events if "detail-type" in e
     }
     assert served == set(FUNCTIONS)

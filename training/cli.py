@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import ablate, data, events, features, models, score, search, serve, train
+from training.commands import ablate, data, events, features, models, score, search, serve, text, train
 
 INTERRUPTED: Final = 130
 
@@ -24,6 +24,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")
 app.add_typer(events.app, name="events")
 app.add_typer(models.app, name="models")
+app.add_typer(text.app, name="text")
 app.command()(train.train)
 app.command()(train.evaluate)
 app.command()(ablate.ablate)

@@ -8,6 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from functions import wiring
 from fusionrec.absorb import Delivery
+from fusionrec.hand_on import hand_on, readable
 from fusionrec.observability import logger, metrics, tracer
 
 
@@ -16,7 +17,9 @@ from fusionrec.observability import logger, metrics, tracer
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A batch of SQS records; the answer names those that are to come again."""
-    failed = wiring.consumer().consume([_delivery(record) for record in event["Records"]])
+    deliveries = [_delivery(record) for record in event["Records"]]
+    failed = wiring.consumer().consume(deliveries)
+    hand_on(wiring.texts(), readable([d.body for d in deliveries if d.message_id not in failed]))
     metrics.add_metric("EventsAbsorbed", MetricUnit.Count, len(event["Records"]) - len(failed))
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 

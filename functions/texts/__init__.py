@@ -1,0 +1,1 @@
+"""The queue of texts: reviews become votes, surges become alarms."""

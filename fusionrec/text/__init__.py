@@ -1,0 +1,1 @@
+"""Reviews and comments: how a text becomes features, and the model that scores sentiment and topics."""

@@ -1,0 +1,1 @@
+"""The model that scores reviews: its labelled texts, how it is fitted, measured and exported."""
