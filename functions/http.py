@@ -31,7 +31,7 @@ RETRY_AFTER_S: Final = 5
 IN_LAMBDA: Final = (
     "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 )  # elsewhere the metric would be printed, switched off or not
-METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+METHODS: Final = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 Event = dict[str, Any]
 Handler = Callable[[Event, Any], Event]
@@ -74,6 +74,8 @@ def handler(app: APIGatewayRestResolver) -> Handler:
         metrics.add_metric("Requests", MetricUnit.Count, 1)
         try:
             _refuse_other_media_types(event)
+            if event.get("httpMethod") == "HEAD":  # what GET would say, less the body
+                return {**app.resolve(_with_text_body({**event, "httpMethod": "GET"}), context), "body": ""}
             return dict(app.resolve(_with_text_body(event), context))
         except _Refused as refused:
             return refused.answer

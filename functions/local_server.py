@@ -157,7 +157,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         for name, values in answer["multiValueHeaders"].items():
             for value in values:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if self.command != "HEAD":  # whose length would be that of an answer that was not written
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)

@@ -19,6 +19,7 @@ from fusionrec.session_state import SessionEvent, events_of, session_event
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 READ_MS: Final = 300.0  # for looking up what is known already
+FIRST: Final = datetime(2000, 1, 1, tzinfo=UTC)  # what is older comes from a clock that was never set
 MAX_AHEAD: Final = timedelta(days=1)  # a client's clock may be wrong by a time zone, not by more
 
 
@@ -83,9 +84,9 @@ class Ingester:
             return "invalid", _details(error.errors(include_url=False))
         if event.item_id is not None and not catalogue.index(event.item_id):
             return "unknown-item", f"the catalogue holds no item {event.item_id!r}"
-        now = self.clock.now()
-        if event.sent_at > now + MAX_AHEAD:
-            return "sent-in-future", f"sentAt {event.sent_at.isoformat()} lies ahead; it is {now.isoformat()} here"
+        wrong_time = _wrong_time(event.sent_at, self.clock.now())
+        if wrong_time:
+            return wrong_time
         interaction = _interaction(event, key, session_id)
         earlier = known.get(event.event_id)
         if earlier is None:
@@ -93,6 +94,15 @@ class Ingester:
         if earlier == session_event(interaction):
             return None
         return "event-id-reused", f"eventId {event.event_id!r} came before with another body; ids are unique"
+
+
+def _wrong_time(sent_at: datetime, now: datetime) -> tuple[str, str] | None:
+    """Code and detail, or None for a time that may be true."""
+    if sent_at > now + MAX_AHEAD:
+        return "sent-in-future", f"sentAt {sent_at.isoformat()} lies ahead; it is {now.isoformat()} here"
+    if sent_at < FIRST <= now:  # a server over older data has an older clock
+        return "sent-too-early", f"sentAt {sent_at.isoformat()} lies before the year {FIRST.year}"
+    return None
 
 
 def _interaction(event: Event, key: str, session_id: str) -> Interaction:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 SESSION_PREFIX: Final = "session:"  # the key of a session without a user; no user id may look like one
@@ -45,10 +53,17 @@ def _iso_text(value: Any) -> Any:
     return value
 
 
-ItemId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-UserId = Annotated[str, StringConstraints(min_length=1, max_length=256), BeforeValidator(_no_session)]
-SessionId = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-EventId = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise PydanticCustomError("nul", "the character NUL is no part of an id")
+    return value
+
+
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_no_nul)]
+ItemId = _Id
+UserId = Annotated[_Id, BeforeValidator(_no_session)]
+SessionId = _Id
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_nul)]
 SentAt = Annotated[AwareDatetime, BeforeValidator(_iso_text), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 

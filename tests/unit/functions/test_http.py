@@ -161,6 +161,23 @@ def test_a_wrong_method_is_405_and_the_right_one_named(world, handler, method, t
 
 
 @pytest.mark.parametrize(
+    ("handler", "target"),
+    [
+        (recommend, "/health/live"),
+        (recommend, "/health/ready"),
+        (items, "/v1/trending"),
+        (items, "/v1/items/x/similar"),
+    ],
+)
+def test_head_is_get_without_the_body(world, handler, target) -> None:
+    found, expected = call(handler, "HEAD", target), call(handler, "GET", target)
+    assert expected.text
+    assert found.text == ""
+    assert (found.status, found.headers["Content-Type"]) == (expected.status, expected.headers["Content-Type"])
+    assert call(recommend, "HEAD", "/v1/recommendations").status == 405
+
+
+@pytest.mark.parametrize(
     ("query", "pointer"),
     [("kind=other", "?kind"), ("numResults=51", "?numResults"), ("numResults=many", "?numResults"), ("knd=x", "?knd")],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from fusionrec.absorb import Absorber
 from fusionrec.adapters.local_files import DirectSink
@@ -93,6 +94,28 @@ def test_one_bad_event_does_not_lose_the_others(use_case, sink) -> None:
     assert "colour: unknown field" in details
     assert "EventsRequest" not in details
     assert "instance of" not in details  # no internal name
+
+
+def test_a_clock_that_was_never_set_is_told(use_case, users, sink, log, model) -> None:
+    old = [event(f"e{year}", sentAt=f"{year}-12-31T23:59:59Z") for year in (1969, 1999, 2000)]
+    answer = send(use_case, *old)
+    assert codes(answer) == [(0, "sent-too-early"), (1, "sent-too-early")]
+    assert answer.rejected[1].detail == "sentAt 1999-12-31T23:59:59+00:00 lies before the year 2000"
+    in_those_days = Ingester(sink, log, users, model, FixedClock(NOW.replace(year=1999)))
+    assert send(in_those_days, event("then", sentAt="1999-01-01T00:00:00Z")).accepted == 1
+
+
+@pytest.mark.parametrize("field", ["eventId", "itemId"])
+def test_an_id_holds_no_nul(use_case, field: str) -> None:
+    answer = send(use_case, event(**{"event_id": "e1"} | {field: "item-01\0"}))
+    assert codes(answer) == [(0, "invalid")]
+    assert answer.rejected[0].detail.startswith(f"{field}: the character NUL is no part of an id")
+
+
+@pytest.mark.parametrize("field", ["userId", "sessionId"])
+def test_whose_id_holds_nul_is_refused_whole(use_case, field: str) -> None:
+    with pytest.raises(ValidationError, match="the character NUL is no part of an id"):
+        send(use_case, event(), **{field: "u\0"})
 
 
 def test_repetitions_in_one_request_count_as_duplicates(use_case, sink) -> None:
