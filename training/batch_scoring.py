@@ -140,7 +140,7 @@ def score(
         return Scored(len(users), sum(user not in profiles for user in users), 0)
     if not _is_this_job(folder, job):
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True)  # that of the output too
         (folder / "job.json").write_bytes(job)
     n_fresh, parts, size = 0, [], batch.options.part_size
     for first in range(0, len(users), size):

@@ -31,7 +31,9 @@ class Result:
     def name(self) -> str:
         """Of the file: the protocol, what became of seen items, and what differs from the defaults."""
         labels = f"-labels-{self.judged.other_labels}" if self.judged.other_labels else ""
-        return f"{self.judged.protocol}-{self.judged.evaluation.seen}{self.prepared.variant.suffix}{labels}.json"
+        variant = self.prepared.variant
+        seed = f"-seed-{variant.seed}" if variant.seed else ""
+        return f"{self.judged.protocol}-{self.judged.evaluation.seen}{variant.suffix}{labels}{seed}.json"
 
 
 def costs_of(stages: Stages) -> dict[str, dict[str, float]]:

@@ -28,6 +28,7 @@ from training.models.popularity import Popularity
 from training.neighbours import nearest_by_vectors, strongest_weights
 from training.protocols import Past, Protocol, Split, split
 from training.recipe import Labels, Recipe, repeats_matter
+from training.seeding import seeded
 from training.stages import Stages, code_hash, key_of
 from training.variants import Variant
 
@@ -111,13 +112,14 @@ def judge(
 ) -> Judged:
     """Fit parts, fit the fusion on the validation window, and look at the test window once.
 
+    seed: of what the parts draw at random, of equal scores and of resampling
     labels: what the fusion learns from instead of what the recipe says
     """
     cut = prepared.split(protocol, labels)
     usual = Recipe.for_split(cut)
     if protocol == prepared.protocol and prepared.variant == Variant():  # in another reading, what a search chose on
         usual = usual.with_best(prepared.dataset)  # could be the test
-    recipe = replace(usual, labels=labels or usual.labels)
+    recipe = seeded(replace(usual, labels=labels or usual.labels), seed)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
     data_key = prepared.key(protocol)
     parts, fused = fit_fused(stages, recipe, prepared.data, cut, seen == "mask", data_key)
@@ -140,12 +142,12 @@ def judge(
     return Judged(ranker, fused, evaluation, recipe, protocol, key, other_labels)
 
 
-def train(prepared: Prepared, stages: Stages, bundles: Path) -> tuple[Path, Judged]:
+def train(prepared: Prepared, stages: Stages, bundles: Path, seed: int = 0) -> tuple[Path, Judged]:
     """Judge, refit the parts on everything with the fusion learned before, and write the bundle.
 
     Nothing is done twice: when a bundle of the same data, recipe and code is there, it is returned.
     """
-    judged = judge(prepared, stages, prepared.protocol)
+    judged = judge(prepared, stages, prepared.protocol, seed=seed)
     key = key_of(judged.key, spec_hash(FEATURE_SERVICE))
     made = sorted(bundles.glob(f"*-{key}"))
     if made:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training.commands.console import counted
 from training.commands.train import PROTOCOLS, Data, Device, one_of, open_dataset
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def ablate(
 
 
 def _table(found: Ablation, stages: Stages, title: str) -> Table:
-    table = Table(title=title, caption=f"NDCG@10 with all parts: {found.ndcg:.4f} on {found.n_held_out} users")
+    table = Table(
+        title=title, caption=f"NDCG@10 with all parts: {found.ndcg:.4f} on {counted(found.n_held_out, 'user')}"
+    )
     for name in ("part", "NDCG@10 without", "loss (95 %)", "CPU-s", "loss per CPU-min", "shipped"):
         table.add_column(name, justify="left" if name == "part" else "right")
     for worth in found.parts:

@@ -115,6 +115,15 @@ def _style(model: str) -> str | None:
     return "bold" if model == "fusion" else None
 
 
+def counted(n: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "user"), counted(2000, "user")
+    ('1 user', '2,000 users')
+    """
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def _short(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.2f}"
 
@@ -122,7 +131,8 @@ def _short(value: float) -> str:
 def _verdict(evaluation: Evaluation) -> str:
     test = evaluation.paired["ndcg@10"]
     return (
-        f"{evaluation.n_users} users, {evaluation.n_relevant} relevant items, seen items {evaluation.seen}. "
+        f"{counted(evaluation.n_users, 'user')}, {counted(evaluation.n_relevant, 'relevant item')}, "
+        f"seen items {evaluation.seen}. "
         f"Fusion minus {evaluation.best_part}: ndcg@10 {test['difference']:+.4f} "
         f"({test['low']:+.4f} to {test['high']:+.4f}, p = {test['p_value']:.3f})"
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +13,11 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, DataError
+from training.commands.console import counted
 from training.commands.train import Data, open_dataset
 
 if TYPE_CHECKING:
-    from training.batch_scoring import Profiles
+    from training.batch_scoring import Profiles, Scored
 
 SCENARIOS = ("home", "product", "cart", "email")
 
@@ -32,8 +35,6 @@ def score(
 
     On CUDA where onnxruntime-gpu and a GPU are there. An interrupted run continues.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
     from fusionrec.adapters.local_files import FolderBundles  # noqa: PLC0415
     from fusionrec.bundle.loader import load_bundle  # noqa: PLC0415
     from fusionrec.scoring import Scorer  # noqa: PLC0415
@@ -42,8 +43,6 @@ def score(
 
     if scenario not in SCENARIOS:
         raise BadInputError(f"{scenario!r} is not one of {', '.join(SCENARIOS)}", pointer="--scenario")
-    if not out.parent.is_dir():
-        raise DataError("no such folder; create it first", pointer=str(out.parent))
     dataset, console = open_dataset(data), Console()
     bundle = load_bundle(FolderBundles(dataset.folder / "bundles").fetch())
     scorer = Scorer.open(bundle.ranker, bundle.manifest, threads or os.cpu_count() or 1)
@@ -51,23 +50,35 @@ def score(
     chosen = _users(users, profiles)
     console.print(f"model {bundle.manifest.model_version} on {_device(scorer.on_gpu)}", soft_wrap=True)
     now_ms = round(dataset.cutoffs.data_end.timestamp() * 1000)
-    options = Options(n_results, scenario, batch_size)  # type: ignore[arg-type]
+    batch = BatchScorer(bundle, scorer, now_ms, Options(n_results, scenario, batch_size))  # type: ignore[arg-type]
     started = time.perf_counter()
+    with _bar(console, len(chosen)) as advance:
+        done = run(batch, profiles, chosen, out, advance)
+    _tell(console, done, time.perf_counter() - started)
+    console.print(f"written: {out}", soft_wrap=True)
+
+
+@contextmanager
+def _bar(console: Console, n_users: int) -> Iterator[Callable[[int, int], None]]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as display:
-        task = display.add_task("users", total=len(chosen))
-        done = run(
-            BatchScorer(bundle, scorer, now_ms, options), profiles, chosen, out,
-            lambda n, total: display.update(task, completed=n, total=total),
-        )  # fmt: skip
-    seconds = time.perf_counter() - started
+        task = display.add_task("users", total=n_users)
+        yield lambda n, total: display.update(task, completed=n, total=total)
+
+
+def _tell(console: Console, done: Scored, seconds: float) -> None:
     if done.n_fresh:
-        console.print(f"{done.n_fresh:,} users scored in {seconds:.1f} s, {done.n_fresh / seconds:,.0f} a second")
+        console.print(f"{_users_of(done.n_fresh)} scored in {seconds:.1f} s, {done.n_fresh / seconds:,.0f} a second")
     if done.n_fresh < done.n_users:
-        console.print(f"{done.n_users - done.n_fresh:,} users had been scored by an earlier run")
+        console.print(f"scored by an earlier run: {_users_of(done.n_users - done.n_fresh)}")
     if done.n_unknown:
-        console.print(f"without a history, since they are not known: {done.n_unknown:,} users")
-    console.print(f"written: {out}", soft_wrap=True)
+        console.print(f"without a history, since they are not known: {_users_of(done.n_unknown)}")
+
+
+def _users_of(n: int) -> str:
+    return counted(n, "user")
 
 
 def _device(on_gpu: bool) -> str:

@@ -10,12 +10,16 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError
+from training.commands.console import counted
 from training.commands.train import Data, open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from training.search.study import Standing
+    from training.data.dataset import Dataset
+    from training.devices import Device
+    from training.search.study import Search, Standing
 
 
 def search(
@@ -33,15 +37,9 @@ def search(
     A run goes on where the one before it ended; several processes may search the same part at once.
     """
     from training import distributed  # noqa: PLC0415  the command line starts without torch and Optuna
-    from training.best_settings import best_file, write_best  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
-    from training.models.protocol import Run  # noqa: PLC0415
-    from training.results import commit  # noqa: PLC0415
-    from training.search.evidence import evidence  # noqa: PLC0415
     from training.search.prepared import search_of  # noqa: PLC0415
     from training.search.spaces import searchable  # noqa: PLC0415
-    from training.search.study import climb, open_study  # noqa: PLC0415
-    from training.tracking import tracked  # noqa: PLC0415
     from training.train import Prepared  # noqa: PLC0415
 
     if distributed.launched():
@@ -49,20 +47,42 @@ def search(
     searchable(part)
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     wanted = search_of(Prepared.read(dataset), part, users, seed, from_defaults=afresh)
+    noted = {"part": part, "minutes": minutes, "users": users, "seed": seed, "device": str(chosen)}
+    found = searched(wanted, dataset, noted, chosen, console, apply=apply)
+    path = _keep(found, dataset, part)
+    _print(console, found)
+    console.print(f"written: {path}", soft_wrap=True)
+
+
+def searched(
+    wanted: Search, dataset: Dataset, noted: dict[str, Any], device: Device, console: Console, *, apply: bool
+) -> dict[str, Any]:
+    """Climb for `noted["minutes"]`, record the run, and return the evidence."""
+    from training.models.protocol import Run  # noqa: PLC0415
+    from training.results import commit  # noqa: PLC0415
+    from training.search.evidence import evidence  # noqa: PLC0415
+    from training.search.study import climb, open_study  # noqa: PLC0415
+    from training.tracking import tracked  # noqa: PLC0415
+
+    seconds, part = noted["minutes"] * 60, noted["part"]
     study = open_study(wanted, dataset.folder / "search" / f"{part}.journal")
-    parameters = {"part": part, "minutes": minutes, "users": users, "seed": seed, "device": str(chosen)}
-    with tracked("search", dataset, {**parameters, "study": study.study_name}) as run:
-        with budget_display(console, minutes * 60, part) as tell:
-            climb(wanted, study, minutes * 60, Run(record=run.record, device=chosen), tell)
+    with tracked("search", dataset, {**noted, "study": study.study_name}) as run:
+        with budget_display(console, seconds, part) as tell:
+            climb(wanted, study, seconds, Run(record=run.record, device=device), tell)
         found = {**evidence(wanted, study), "data_hash": dataset.data_hash, "commit": commit()}
         found["run_id"], found["in_use"] = run.folder.name, bool(found["better"] and apply)
         run.metrics.update({name: found["chosen_on"][name] for name in ("best", "default")})
+    return found
+
+
+def _keep(found: dict[str, Any], dataset: Dataset, part: str) -> Path:
+    from training.best_settings import best_file, write_best  # noqa: PLC0415
+
     path = best_file(dataset, part)
     if not found["in_use"] and path.exists() and json.loads(path.read_bytes())["in_use"]:
         path = path.with_name(f"latest-{part}.json")  # an earlier winner stays in use until a better one is found
     write_best(path, found)
-    _print(console, found)
-    console.print(f"written: {path}", soft_wrap=True)
+    return path
 
 
 @contextmanager
@@ -78,7 +98,7 @@ def budget_display(console: Console, seconds: float, part: str) -> Iterator[Call
         task = display.add_task(f"{part}: the settings in use", total=max(seconds, 1.0))
 
         def tell(standing: Standing) -> None:
-            text = f"{part}: {standing.n_trials} trials"
+            text = f"{part}: {counted(standing.n_trials, 'trial')}"
             if standing.best is not None:
                 text += f", best {standing.best:.4f}"
             if standing.default is not None:
@@ -94,9 +114,9 @@ def budget_display(console: Console, seconds: float, part: str) -> Iterator[Call
 def _print(console: Console, found: dict[str, Any]) -> None:
     gain = found["checked_on"]["best_minus_default"]
     settings = ", ".join(f"{path} {_short(value)}" for path, value in found["settings"].items())
-    console.print(f"best of {found['n_trials']['finished']} trials: {settings}")
+    console.print(f"best of {counted(found['n_trials']['finished'], 'trial')}: {settings}")
     console.print(
-        f"on {found['checked_on']['n_users']} other users: {gain['difference']:+.4f} "
+        f"on {counted(found['checked_on']['n_users'], 'other user')}: {gain['difference']:+.4f} "
         f"({gain['low']:+.4f} to {gain['high']:+.4f}) {found['metric']}"
     )
     if found["in_use"]:

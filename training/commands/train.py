@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +14,8 @@ from fusionrec.settings import Settings
 
 if TYPE_CHECKING:
     from training.data.dataset import Dataset
+    from training.devices import Device as ChosenDevice
+    from training.results import Result
 
 Data = Annotated[
     str,
@@ -27,6 +30,7 @@ def train(
     data: Data = "",
     promote: Annotated[bool, typer.Option(help="serve the bundle if it beats the most popular items")] = True,
     device: Device = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="of all that is drawn at random")] = 0,
 ) -> None:
     """Fit the parts, fuse them, judge them on the test window, and write a bundle of everything.
 
@@ -44,9 +48,9 @@ def train(
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     require_features(dataset)  # before the minutes of training, not after
     bundles = dataset.folder / "bundles"
-    with tracked("train", dataset, {"device": str(chosen)}) as tracking, stage_display(console) as report:
+    with tracked("train", dataset, {"seed": seed, "device": str(chosen)}) as tracking, stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
-        path, judged = run(Prepared.read(dataset), stages, bundles)
+        path, judged = run(Prepared.read(dataset), stages, bundles, seed)
         tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, bundle=path.name)
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
     console.print(f"bundle {path}", soft_wrap=True)
@@ -60,54 +64,70 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="temporal or leave-one-out; default: what suits the data")] = "",
     seen: Annotated[str, typer.Option(help="keep or mask items of the history; default: keep if users repeat")] = "",
     out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
-    seed: Annotated[int, typer.Option(help="of shuffled ties, equal scores and resampling")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of training, shuffled ties, equal scores and resampling")] = 0,
     device: Device = "auto",
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
-    ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
+    ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes, categories and prices")] = False,
     labels: Annotated[str, typer.Option(help="what the fusion learns from: validation, earlier or step-back")] = "",
     details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
-    from training.commands.console import detail_tables, metric_table, stage_display  # noqa: PLC0415
+    from training.commands.console import detail_tables, metric_table  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
-    from training.models.protocol import Run  # noqa: PLC0415
-    from training.results import Result, costs_of, measure_trade_off, write_results  # noqa: PLC0415
-    from training.stages import Stages  # noqa: PLC0415
-    from training.tracking import tracked  # noqa: PLC0415
-    from training.train import Prepared, judge  # noqa: PLC0415
-    from training.variants import TIES, Variant  # noqa: PLC0415
+    from training.results import write_results  # noqa: PLC0415
 
-    one_of("--protocol", protocol, ("", *PROTOCOLS))
-    one_of("--seen", seen, ("", "keep", "mask"))
-    one_of("--ties", ties, TIES)
-    one_of("--labels", labels, ("", *LABELS))
+    asked = Asked(protocol, seen, seed, ties, ids_only, labels)
+    asked.check()
     chosen, dataset, console = choose(device), open_dataset(data), Console()
-    prepared = Prepared.read(dataset, Variant(ids_only, ties, seed))  # type: ignore[arg-type]
-    asked = {
-        "protocol": protocol or prepared.protocol,
-        "seen": seen,
-        "seed": seed,
-        "labels": labels,
-        "device": str(chosen),
-    }
-    with tracked("evaluate", dataset, asked) as tracking, stage_display(console) as report:
-        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
-        judged = judge(
-            prepared,
-            stages,
-            protocol or prepared.protocol,  # type: ignore[arg-type]
-            seen or None,  # type: ignore[arg-type]
-            seed,
-            labels or None,  # type: ignore[arg-type]
-        )
-        tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key)
-        points = measure_trade_off(prepared, judged, lambda share: report("accuracy against diversity", share))
-    result = Result(prepared, judged, points, costs_of(stages))
-    console.print(metric_table(judged.evaluation, f"{dataset.name}: test, {judged.protocol}{prepared.variant.title}"))
-    for table in detail_tables(judged.evaluation, points, result.costs) if details else ():
+    result = evaluated(dataset, asked, chosen, console)
+    evaluation, variant = result.judged.evaluation, result.prepared.variant
+    console.print(metric_table(evaluation, f"{dataset.name}: test, {result.judged.protocol}{variant.title}"))
+    for table in detail_tables(evaluation, result.points, result.costs) if details else ():
         console.print(table)
     for path in write_results(result, out):
         console.print(f"written: {path}", soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an evaluation is asked for; empty texts leave the choice to the data."""
+
+    protocol: Any = ""
+    seen: Any = ""
+    seed: int = 0
+    ties: Any = "file"
+    ids_only: bool = False
+    labels: Any = ""
+
+    def check(self) -> None:
+        """Raises BadInputError that names the option."""
+        from training.variants import TIES  # noqa: PLC0415
+
+        one_of("--protocol", self.protocol, ("", *PROTOCOLS))
+        one_of("--seen", self.seen, ("", "keep", "mask"))
+        one_of("--ties", self.ties, TIES)
+        one_of("--labels", self.labels, ("", *LABELS))
+
+
+def evaluated(dataset: Dataset, asked: Asked, device: ChosenDevice, console: Console) -> Result:
+    """Train without the test window, look at it once, and record the run."""
+    from training.commands.console import stage_display  # noqa: PLC0415
+    from training.models.protocol import Run  # noqa: PLC0415
+    from training.results import Result, costs_of, measure_trade_off  # noqa: PLC0415
+    from training.stages import Stages  # noqa: PLC0415
+    from training.tracking import tracked  # noqa: PLC0415
+    from training.train import Prepared, judge  # noqa: PLC0415
+    from training.variants import Variant  # noqa: PLC0415
+
+    prepared = Prepared.read(dataset, Variant(asked.ids_only, asked.ties, asked.seed))
+    protocol = asked.protocol or prepared.protocol
+    noted = {"seen": asked.seen, "seed": asked.seed, "labels": asked.labels, "device": str(device)}
+    with tracked("evaluate", dataset, {"protocol": protocol, **noted}) as run, stage_display(console) as report:
+        stages = Stages(dataset.folder / "work", report, Run(record=run.record, device=device))
+        judged = judge(prepared, stages, protocol, asked.seen or None, asked.seed, asked.labels or None)
+        run.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key)
+        points = measure_trade_off(prepared, judged, lambda share: report("accuracy against diversity", share))
+    return Result(prepared, judged, points, costs_of(stages))
 
 
 def open_dataset(data: str) -> Dataset:

@@ -87,6 +87,8 @@ PARTS: Final[dict[str, Searchable]] = {
             "horizon_days": Range(7.0, 60.0),
             "prior": Range(0.5, 50.0, log=True),
             "ridge": Range(1e-5, 1e-1, log=True),
+            "n_segments": Choice((0, 16, 48, 128)),
+            "segment_prior": Range(3.0, 3000.0, log=True),
         },
     ),
     "ease": Searchable(Ease, EaseConfig, {"l2": Range(5.0, 5000.0, log=True), "content": Range(0.0, 60.0), **FADING}),
@@ -177,6 +179,8 @@ _NEED_CONTENT: Final = (
     "content",
     "n_alike",
     "n_attributes",
+    "n_segments",
+    "segment_prior",
 )  # settings that do nothing where the catalogue has no words
 
 

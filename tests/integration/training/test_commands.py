@@ -55,6 +55,18 @@ def test_two_runs_agree_to_the_last_digit(walkers: Dataset, evaluated: Path, tmp
     assert len(the_run(again)["curves"]["attention/loss"]) > 10
 
 
+def test_another_seed_trains_anew_and_agrees_with_itself(
+    walkers: Dataset, evaluated: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    once, again = (copied(walkers, tmp_path_factory.mktemp("seed")) for _ in range(2))
+    for folder in (once, again):
+        evaluate(data=str(folder), device="cpu", seed=4)
+    found, plain = results(once)["models"], results(evaluated)["models"]
+    assert found == results(again)["models"]
+    assert the_run(once)["curves"] == the_run(again)["curves"] != the_run(evaluated)["curves"]
+    assert found["attention"] != plain["attention"]
+
+
 def test_a_run_tells_what_it_was(evaluated: Path) -> None:
     run = the_run(evaluated)
     assert run["status"] == "done"

@@ -92,9 +92,10 @@ def test_slates_are_those_of_the_api(
     for row in rows:
         store.put(USER_PROFILE, row["user_id"], {k: v for k, v in row.items() if k != "user_id"}, NOW_MS)
     users = [*profiles.user_ids, "nobody"]
-    done = score(batch(bundle, scorer, scenario=scenario), profiles, users, tmp_path / "out", lambda *_: None)
+    out = tmp_path / "a folder" / "that is made" / "out"
+    done = score(batch(bundle, scorer, scenario=scenario), profiles, users, out, lambda *_: None)
     assert done == Scored(n_users=12, n_unknown=1, n_fresh=12)
-    found = slates(tmp_path / "out")
+    found = slates(out)
     assert list(found) == users
     api = recommender(active_model(toy_bundle), store, MemorySlates())
     for user in users:

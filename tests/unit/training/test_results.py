@@ -53,7 +53,7 @@ def result(judged: Any, folder: Path, variant: Variant) -> Result:
 def test_a_variant_has_its_own_file_with_everything_in_it(judged: Any, tmp_path: Path) -> None:
     variant = Variant(ids_only=True, ties="shuffled", seed=3)
     paths = write_results(result(judged, tmp_path, variant), tmp_path / "copy.json")
-    name = "leave-one-out-mask-ids-only-ties-shuffled"
+    name = "leave-one-out-mask-ids-only-ties-shuffled-seed-3"
     folder = tmp_path / "toy" / "evaluation"
     assert paths == [folder / f"{name}.json", folder / f"{name}.svg", tmp_path / "copy.json", tmp_path / "copy.svg"]
     assert all(path.exists() for path in paths)
@@ -70,6 +70,10 @@ def test_a_variant_has_its_own_file_with_everything_in_it(judged: Any, tmp_path:
     by_history = [cut for cut in found["segments"] if cut["by"] == "history"]
     assert sum(cut["n_users"] for cut in by_history) == found["n_users"] == 14
     assert set(by_history[0]["models"]["fusion"]) == {"hr@10", "ndcg@10"}
+
+
+def test_another_seed_has_a_file_of_its_own(judged: Any, tmp_path: Path) -> None:
+    assert result(judged, tmp_path, Variant(seed=3)).name == "leave-one-out-mask-seed-3.json"
 
 
 def test_the_defaults_keep_their_name(judged: Any, tmp_path: Path) -> None:
