@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from fusionrec.bundle.loader import RANKER
 from fusionrec.bundle.manifest import Manifest, read_manifest, verify
 from fusionrec.errors import BundleError, BundleMissingError
+from fusionrec.scoring import Scorer
 from training.evaluate import BASELINE, FUSION
 
 CURRENT = "current"
@@ -38,16 +40,20 @@ def published(bundles: Path) -> list[Published]:
     """All bundles, oldest first. Raises BundleMissingError when the folder holds none."""
     folders = sorted(path.parent for path in bundles.glob("*/manifest.json") if not path.parent.name.startswith("."))
     if not folders:
-        raise BundleMissingError(f"no bundle in {bundles}; run `fusionrec train` first")
+        data = bundles.parent.name
+        raise BundleMissingError(
+            f"no bundle in {bundles}; run `fusionrec train --data {data}` first, or name another data set with --data"
+        )
     current, previous = pointer(bundles), pointer(bundles, PREVIOUS)
     return [Published(read_manifest(path), path.name == current, path.name == previous) for path in folders]
 
 
 def check(bundles: Path, version: str) -> Manifest:
-    """Verify a bundle against its hashes and this code's feature spec. Raises BundleError."""
+    """Verify a bundle against its hashes and this code's feature spec, and load its graph. Raises BundleError."""
     folder = bundles / version
     manifest = read_manifest(folder)
     verify(folder, manifest)
+    Scorer.open(folder / RANKER, manifest)
     return manifest
 
 
@@ -80,8 +86,11 @@ def promote(bundles: Path, version: str) -> str:
 def rollback(bundles: Path) -> str:
     """Point back to the version before; a second rollback returns. Raises BundleError when there is no way back."""
     current, previous = pointer(bundles), pointer(bundles, PREVIOUS)
+    if not current:
+        published(bundles)  # says so when there is no bundle at all
+        raise BundleError(f"no bundle of {bundles} was promoted yet; run `fusionrec models promote` first")
     if not previous:
-        raise BundleError(f"nothing was promoted before {current or 'the first bundle'}; there is no way back")
+        raise BundleError(f"nothing was promoted before {current}; there is no way back")
     check(bundles, previous)
     _write_pointer(bundles, CURRENT, previous)
     _write_pointer(bundles, PREVIOUS, current)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, Protocol
 
 from rich.console import Console
@@ -201,13 +204,31 @@ def tracked(
         tracker.start()
     status = "interrupted"  # what is no Exception: Ctrl-C, or the end of the process
     try:
-        yield run
+        with _leaving_at_sigterm():
+            yield run
         status = DONE
     except Exception:
         status = "failed"
         raise
     finally:
         run.finish(status)
+
+
+@contextmanager
+def _leaving_at_sigterm() -> Iterator[None]:
+    """SIGTERM ends the process as an exit does, so that what is open is closed; by default it would just be gone."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():  # which alone hears signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _trackers(folder: Path, facts: Facts, env: Mapping[str, str]) -> list[RunFile | Guarded]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -17,6 +18,7 @@ from rich.table import Table
 
 from fusionrec.errors import BadInputError
 from fusionrec.settings import Settings
+from training.commands.console import counted
 from training.commands.data import folder_name
 
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ def replay(data: Name = "", start: From = "", end: To = "", log: LogPlace = "", 
     scratch = folder / "log" / f"replay-{'cloud' if cloud else 'local'}-{wanted}"
     with bars(console) as report:
         done = run(Log.at(place), window, stores.absorber, stores.links, scratch, report)
-    console.print(f"{done.n_events} events of {done.n_users} users absorbed, {done.n_links} log-ins noted")
+    what = f"{counted(done.n_events, 'event')} of {counted(done.n_users, 'user')}"
+    console.print(f"{what} absorbed, {counted(done.n_links, 'log-in')} noted")
     if done.gathered.rejected:
         raise BadInputError(
             f"{done.gathered.n_rejected} records could not be read; all others were",
@@ -88,7 +91,7 @@ def labels(
     how = (
         f"estimated from {exposure.n_touches} touches, ± {exposure.standard_error}" if exposure.estimated else "as set"
     )
-    console.print(f"{made.n_rows} labels, {made.n_untouched} of items on display that were not touched")
+    console.print(f"{counted(made.n_rows, 'label')}, {made.n_untouched} of items on display that were not touched")
     console.print(f"position bias: exposure = (1 + position) ** -{exposure.eta} ({how})")
     console.print(f"written to {folder / 'feedback' / 'labels.parquet'}")
 
@@ -107,6 +110,8 @@ def label_config(given: list[str]) -> LabelConfig:
             values[name] = int(value) if known[name] == "int" else float(value)
         except ValueError:
             raise BadInputError(f"{value!r} is no number for {name}", pointer="--set") from None
+        if not math.isfinite(values[name]):
+            raise BadInputError(f"{name} must be a finite number, not {value}", pointer="--set")
     return LabelConfig(**values)
 
 
@@ -164,7 +169,10 @@ def show(console: Console, outcome: Outcome, only_list: bool) -> None:
 def window_of(start: str, end: str) -> Window:
     from training.feedback.log import Window  # noqa: PLC0415
 
-    return Window(moment(start, "--from"), moment(end, "--to"))
+    first, last = moment(start, "--from"), moment(end, "--to")
+    if first and last and first >= last:
+        raise BadInputError(f"{start} is not before --to {end}, so nothing lies between them", pointer="--from")
+    return Window(first, last)
 
 
 def moment(text: str, option: str) -> datetime | None:

@@ -36,11 +36,11 @@ def list_models(data: Data = "") -> None:
 
 @app.command()
 def verify(version: Version = "", data: Data = "") -> None:
-    """Check a bundle against its hashes and this code's feature spec."""
+    """Check a bundle against its hashes and this code's feature spec, and load its graph."""
     from training.publish import check  # noqa: PLC0415
 
     manifest = check(_bundles(data), version or _newest(data))
-    Console().print(f"{manifest.model_version}: {len(manifest.files)} files verified")
+    Console().print(f"{manifest.model_version}: {len(manifest.files)} files verified, the graph loads")
 
 
 @app.command()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fusionrec.bundle.manifest import FILE_NAME
-from fusionrec.errors import BundleError, BundleMissingError, BundleTamperedError
+from fusionrec.bundle.manifest import FILE_NAME, hash_files
+from fusionrec.errors import BundleError, BundleMismatchError, BundleMissingError, BundleTamperedError
 from training.publish import GateError, pointer, promote, published, rollback
 
 
@@ -74,11 +74,28 @@ def test_a_damaged_bundle_is_not_promoted(bundles: Path) -> None:
     assert pointer(bundles) == "v1"
 
 
+def test_a_graph_that_does_not_load_is_not_promoted(bundles: Path) -> None:
+    """The hashes fit, since they were taken of the broken file."""
+    promote(bundles, "v1")
+    (bundles / "v2" / "ranker.onnx").write_bytes(b"no graph")
+    edit(bundles / "v2", files=hash_files(bundles / "v2"))
+    with pytest.raises(BundleMismatchError, match=r"ranker\.onnx cannot be loaded"):
+        promote(bundles, "v2")
+    assert pointer(bundles) == "v1"
+
+
+def test_there_is_no_way_back_to_what_was_never_there(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.raises(BundleError, match=r"no bundle .* was promoted yet; run `fusionrec models promote`"):
+        rollback(bundles)
+    with pytest.raises(BundleMissingError, match="no bundle in"):
+        rollback(tmp_path_factory.mktemp("shop") / "bundles")
+
+
 def test_an_unknown_version_is_missing(bundles: Path) -> None:
     with pytest.raises(BundleMissingError):
         promote(bundles, "v9")
 
 
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(BundleMissingError, match="fusionrec train"):
-        published(tmp_path)
+    with pytest.raises(BundleMissingError, match=r"run `fusionrec train --data shop` first, .* with --data"):
+        published(tmp_path / "shop" / "bundles")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,6 +68,16 @@ def test_an_error_goes_on_its_way_and_is_recorded(dataset: Dataset, error: type[
     found = run_file(dataset)
     assert found["status"] == status
     assert found["curves"] == {"loss": [[1, 1.0]]}
+
+
+def test_a_run_that_is_told_to_end_is_recorded_as_interrupted(dataset: Dataset) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, tracked("train", dataset, {}, env={}):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert run_file(dataset)["status"] == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_tracker_that_cannot_start_costs_one_line(

@@ -50,6 +50,20 @@ def test_a_weight_that_is_none_is_refused(folder: Path, given: str) -> None:
         run("labels", "--set", given)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_weight_that_is_no_finite_number_is_refused(folder: Path, value: str) -> None:
+    with pytest.raises(BadInputError, match=f"cart must be a finite number, not {value}"):
+        run("labels", "--set", f"cart={value}")
+
+
+@pytest.mark.parametrize("command", ["labels", "replay"])
+@pytest.mark.parametrize("end", ["2026-11-01", "2026-11-02", "2026-11-01T23:59:59Z"])
+def test_a_window_that_ends_before_it_begins_is_refused(folder: Path, command: str, end: str) -> None:
+    with pytest.raises(BadInputError, match=f"2026-11-02 is not before --to {end}") as caught:
+        run(command, "--from", "2026-11-02", "--to", end)
+    assert caught.value.pointer == "--from"
+
+
 def test_a_day_that_is_none_is_refused(folder: Path) -> None:
     with pytest.raises(BadInputError, match="no day or time") as caught:
         run("labels", "--from", "last week")
