@@ -5,19 +5,29 @@ out after writing, and consumers that die between any two steps. The consumer's 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count, islice
 from random import Random
 
 from fusionrec.absorb import Absorber, Consumer, Delivery
-from fusionrec.adapters.memory import FixedClock, MemoryDeadLetters, MemoryFeatures, MemoryLinks
+from fusionrec.adapters.memory import FixedClock, MemoryCounts, MemoryDeadLetters, MemoryFeatures, MemoryLinks
 from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import DAY_MS, USER_SESSION
 from fusionrec.messages import to_message
-from fusionrec.ports import Deadline, Interaction, Message, Row, SessionLink, UserState, default_row
+from fusionrec.ports import (
+    Deadline,
+    Interaction,
+    ItemCounts,
+    Message,
+    Row,
+    SessionLink,
+    Touch,
+    UserState,
+    default_row,
+)
 from fusionrec.session_state import absorb_events
 
 BATCH = 10
@@ -84,6 +94,23 @@ class FaultyLinks:
 
 
 @dataclass
+class FaultyCounts:
+    inner: ItemCounts
+    faults: Faults
+
+    def add(self, touches: Sequence[Touch]) -> None:
+        self.faults.step("item_counts")
+        self.inner.add(touches)
+        self.faults.step("item_counts")
+
+    def hours(self, first: int, last: int, deadline: Deadline) -> Mapping[int, Mapping[str, int]]:
+        return self.inner.hours(first, last, deadline)
+
+    def days(self, first: int, last: int, deadline: Deadline) -> Mapping[int, Mapping[str, int]]:
+        return self.inner.days(first, last, deadline)
+
+
+@dataclass
 class Queue:
     """FIFO by group, delivers at least once; a message stays until it is acknowledged."""
 
@@ -133,12 +160,13 @@ class Queue:
 class World:
     """A queue, a consumer, and the stores behind it."""
 
-    def __init__(self, faults: Faults, duplicates: float = 0.0) -> None:
+    def __init__(self, faults: Faults, duplicates: float = 0.0, counts: ItemCounts | None = None) -> None:
+        self.counts = counts or MemoryCounts()
         self.features, self.links, self.dead = MemoryFeatures(CLOCK), MemoryLinks(), MemoryDeadLetters()
         self.faults = faults
         self.queue = Queue(faults, duplicates)
         faulty = FaultyFeatures(self.features, faults)
-        absorber = Absorber(faulty, faulty, CLOCK, FaultyLinks(self.links, faults))
+        absorber = Absorber(faulty, faulty, CLOCK, FaultyLinks(self.links, faults), FaultyCounts(self.counts, faults))
         self.consumer = Consumer(absorber, self.queue, self.dead)
         self.n_killed = self.n_redriven = 0
 

@@ -26,6 +26,7 @@ from fusionrec.ports import (
     DeadLetters,
     EventLog,
     EventSink,
+    ItemCounts,
     SessionLinks,
     SessionWriter,
     SlateLog,
@@ -39,6 +40,7 @@ from fusionrec.recommend import Recommender
 from fusionrec.settings import Settings
 from fusionrec.text.scoring import TextScorer
 from fusionrec.text_feedback import TextFeedback
+from fusionrec.trending import Trends
 from fusionrec.upsert import ItemWriter
 
 if TYPE_CHECKING:
@@ -101,7 +103,12 @@ def profiles() -> Profiles:
 @cache
 def absorber() -> Absorber:
     features = _features(consistent=True)
-    return Absorber(features, features, clock(), _links())
+    return Absorber(features, features, clock(), _links(), _counts())
+
+
+@cache
+def trends() -> Trends:
+    return Trends(_counts(), clock())
 
 
 @cache
@@ -233,6 +240,15 @@ def _event_log() -> EventLog:
     if settings().store == "local":
         return EventFiles(settings().dataset_dir / "log" / "events")
     return NoEventLog()
+
+
+@cache
+def _counts() -> ItemCounts:
+    from fusionrec.adapters.item_counts import DynamoCounts, SqliteCounts
+
+    if settings().store == "local":
+        return SqliteCounts(settings().dataset_dir / "log" / "item-counts.db")
+    return DynamoCounts(_aws("dynamodb", connect_timeout=0.5, read_timeout=1.0), settings().table_prefix)
 
 
 def _links() -> SessionLinks:

@@ -21,6 +21,7 @@ from fusionrec.ports import (
     DeadLetters,
     EventSink,
     Interaction,
+    ItemCounts,
     Message,
     Row,
     SessionLink,
@@ -29,6 +30,7 @@ from fusionrec.ports import (
     UserFeatures,
 )
 from fusionrec.session_state import absorb_events, events_of
+from fusionrec.trending import touches_of
 
 READ_MS: Final = 5000.0  # nobody waits for it; giving up only means that the queue delivers again
 MAX_ATTEMPTS: Final = 5  # deliveries of a message before it is given up; template.yaml has the same number
@@ -43,6 +45,7 @@ class Absorber:
     sessions: SessionWriter
     clock: Clock
     links: SessionLinks | None = None  # None: sessions stay by themselves
+    counts: ItemCounts | None = None  # None: nothing is counted for what is trending
 
     def absorb(self, key: str, messages: Sequence[Message], onward: EventSink | None = None) -> None:
         """All messages of one group: of a user, or of a session without one (`session:` and its id).
@@ -50,6 +53,14 @@ class Absorber:
         onward: takes events that become those of a user
         raises: StoreUnavailableError; absorbing all again is safe
         """
+        self._absorb(key, messages, onward)
+        if self.counts is not None:  # last: slates do not wait for what is trending
+            acts = [message for message in messages if isinstance(message, Interaction)]
+            touches = touches_of(acts, self.clock.now())
+            if touches:
+                self.counts.add(touches)
+
+    def _absorb(self, key: str, messages: Sequence[Message], onward: EventSink | None) -> None:
         events = [message for message in messages if isinstance(message, Interaction)]
         if not key.startswith(SESSION_PREFIX) or self.links is None or onward is None:
             if events:
@@ -96,8 +107,9 @@ def _of_row(row: Row, session_id: str) -> list[Interaction]:
 
 def _handed(event: Interaction, user_id: str) -> Interaction:
     return Interaction(
-        event.event_id, user_id, event.session_id, event.item_id, event.event_type, event.sent_at, event.event_value
-    )
+        event.event_id, user_id, event.session_id, event.item_id, event.event_type, event.sent_at, event.event_value,
+        handed=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 
 from fusionrec.bundle.catalogue import Catalogue
 from fusionrec.bundle.loader import Bundle
@@ -66,24 +69,48 @@ def _of_new(bundle: Bundle, fresh: Fresh, index: int, kind: Kind) -> list[tuple[
     return sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def trending_items(bundle: Bundle, category: str | None, n_results: int) -> TrendingItems:
-    """Greatest trend first among items with at least 5 interactions in the last 7 days; ties by popularity."""
-    catalogue = bundle.catalogue
-    trend = catalogue.numbers("trend")
-    listed = catalogue.numbers("n_events_7d") >= MIN_EVENTS_7D
+def trending_items(
+    bundle: Bundle, category: str | None, n_results: int, gains: Mapping[str, float] | None
+) -> TrendingItems:
+    """What gains most right now, then the model's trend. gains: by item id; None: the counts could not be read."""
+    listed = _listed(bundle.catalogue, category)
+    rising = {bundle.catalogue.index(item): gain for item, gain in (gains or {}).items() if gain > 0}
+    popular = bundle.popularity
+    live = sorted(
+        (index for index in rising if listed[index]),
+        key=lambda index: (-rising[index], -popular[index] if index < len(popular) else 0.0, index),
+    )[:n_results]
+    trend = bundle.catalogue.numbers("trend")
+    rest = [index for index in _by_model(bundle, listed).tolist() if index not in rising][: n_results - len(live)]
+    pairs = [(index, rising[index]) for index in live] + [
+        (index, 0.0 if live else float(trend[index])) for index in rest
+    ]
+    return TrendingItems(
+        category=category,
+        item_list=tuple(scored_item(bundle, index, score) for index, score in pairs),
+        model_version=bundle.manifest.model_version,
+        source="live" if live else "model",
+        degraded=() if gains is not None else ("item_counts",),
+    )
+
+
+def _listed(catalogue: Catalogue, category: str | None) -> npt.NDArray[np.bool_]:
+    """What may be shown, of the category if one is asked for. bool (n_items + 1,)"""
+    listed = np.ones(len(catalogue.numbers("trend")), bool)
     if category is not None:
         names = catalogue.values("category")
         codes = [code for code in range(len(names)) if names[code] == category]
         listed &= np.isin(catalogue.codes("category"), codes)
     listed[0] = False
     listed[catalogue.unavailable] = False
-    indices = np.flatnonzero(listed)
-    order = np.lexsort((-bundle.popularity[indices], -trend[indices]))[:n_results]
-    return TrendingItems(
-        category=category,
-        item_list=tuple(scored_item(bundle, index, float(trend[index])) for index in indices[order].tolist()),
-        model_version=bundle.manifest.model_version,
-    )
+    return listed
+
+
+def _by_model(bundle: Bundle, listed: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Greatest trend first among items with at least 5 interactions in the last 7 days; ties by popularity."""
+    catalogue = bundle.catalogue
+    indices = np.flatnonzero(listed & (catalogue.numbers("n_events_7d") >= MIN_EVENTS_7D))
+    return indices[np.lexsort((-bundle.popularity[indices], -catalogue.numbers("trend")[indices]))]
 
 
 def scored_item(bundle: Bundle, index: int, score: float) -> ScoredItem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from fusionrec.errors import BadInputError
@@ -13,6 +13,7 @@ from fusionrec.ports import Interaction, Message, SessionLink
 
 NOT_IN_XML: Final = re.compile("[\ud800-\udfff\ufffe\uffff]")  # besides control characters, which JSON escapes
 _LINK: Final = "link"
+_HANDED: Final = "handed"
 
 
 def to_message(message: Message) -> str:
@@ -21,6 +22,8 @@ def to_message(message: Message) -> str:
     Other characters stay as they are: escaping an emoji takes twelve bytes, and an event must fit into one message.
     """
     fields = to_record(message) if isinstance(message, Interaction) else {_LINK: asdict(message)}
+    if isinstance(message, Interaction) and message.handed:
+        fields = {_HANDED: fields}
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     return NOT_IN_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -33,8 +36,9 @@ def from_message(text: str) -> Message:
         raise BadInputError(f"not an event message: {error}") from None
     if isinstance(fields, dict) and set(fields) == {_LINK}:
         return _link(fields[_LINK])
+    handed = isinstance(fields, dict) and set(fields) == {_HANDED}
     try:
-        return from_record(fields)
+        return replace(from_record(fields[_HANDED] if handed else fields), handed=handed)
     except BadInputError as error:
         raise BadInputError(f"not an event message: {error.pointer} {error}") from None
 

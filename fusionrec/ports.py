@@ -36,6 +36,7 @@ class Interaction:
     text: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
     received_at: int = 0  # when it was taken; 0 = unknown
+    handed: bool = False  # a copy for the user who logged in; the session's own was, or will be, absorbed, too
 
     @property
     def group(self) -> str:
@@ -134,6 +135,32 @@ class SlateLog(Protocol):
     """Keeps what was served, with propensities, so that a slate can be replayed and joined to its impressions."""
 
     def record(self, slate: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Somebody did this kind of thing with an item within this hour: what counts once, however often it was done."""
+
+    who: str  # a user, or `session:` and the id of a session
+    item_id: str
+    event_type: str
+    hour: int  # since 1970 UTC
+
+
+class ItemCounts(Protocol):
+    """Sums of worth per item and hour, and per item and day; each is a function of the set of touches."""
+
+    def add(self, touches: Sequence[Touch]) -> None:
+        """Count those that were not counted yet. Raises StoreUnavailableError; adding all again is safe."""
+
+    def hours(self, first: int, last: int, deadline: Deadline) -> Mapping[int, Mapping[str, int]]:
+        """hour → item → worth, first and last included; hours without touches may be missing.
+
+        raises: StoreUnavailableError, also when the deadline passes
+        """
+
+    def days(self, first: int, last: int, deadline: Deadline) -> Mapping[int, Mapping[str, int]]:
+        """day since 1970 UTC → item → worth; else as `hours`."""
 
 
 class BundleStore(Protocol):

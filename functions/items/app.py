@@ -1,4 +1,4 @@
-"""GET /v1/items/{itemId}/similar and GET /v1/trending: answers from the bundle alone."""
+"""GET /v1/items/{itemId}/similar and GET /v1/trending: from the bundle, and from what is counted now."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def trending(
     num_results: NumResults = 20,
 ) -> TrendingItems:
     http.refuse_unknown_query(app, ("category", "numResults"))
-    return trending_items(wiring.catalogues().current().bundle, category, num_results)
+    gains = wiring.trends().gains()
+    return trending_items(wiring.catalogues().current().bundle, category, num_results, gains)
 
 
 handler = http.handler(app)

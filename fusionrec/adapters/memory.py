@@ -13,7 +13,8 @@ from fusionrec.adapters.clock import Countdown
 from fusionrec.adapters.expiry import is_expired
 from fusionrec.errors import BundleMissingError, StoreUnavailableError
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView
-from fusionrec.ports import Clock, Deadline, Interaction, Message, Row, SessionLink, UserState, default_row
+from fusionrec.ports import Clock, Deadline, Interaction, Message, Row, SessionLink, Touch, UserState, default_row
+from fusionrec.trending import WORTH
 
 
 class MemoryVotes:
@@ -153,6 +154,40 @@ class MemoryLinks:
     def add(self, session_id: str, user_id: str, at: int) -> None:
         self.users(session_id)
         self.by_session.setdefault(session_id, set()).add(user_id)
+
+
+@dataclass
+class MemoryCounts:
+    """The touches themselves; sums are taken when they are read."""
+
+    touches: set[Touch] = field(default_factory=set)
+    unreachable: bool = False
+
+    def add(self, touches: Sequence[Touch]) -> None:
+        self._reached()
+        self.touches.update(touches)
+
+    def hours(self, first: int, last: int, deadline: Deadline) -> Mapping[int, Mapping[str, int]]:
+        return self._sums(1, first, last, deadline)
+
+    def days(self, first: int, last: int, deadline: Deadline) -> Mapping[int, Mapping[str, int]]:
+        return self._sums(24, first, last, deadline)
+
+    def _sums(self, n_hours: int, first: int, last: int, deadline: Deadline) -> Mapping[int, Mapping[str, int]]:
+        self._reached()
+        if deadline.remaining_ms() <= 0:
+            raise StoreUnavailableError("item_counts", "no time is left")
+        found: dict[int, dict[str, int]] = {}
+        for touch in self.touches:
+            period = touch.hour // n_hours
+            if first <= period <= last:
+                sums = found.setdefault(period, {})
+                sums[touch.item_id] = sums.get(touch.item_id, 0) + WORTH[touch.event_type]
+        return found
+
+    def _reached(self) -> None:
+        if self.unreachable:
+            raise StoreUnavailableError("item_counts", "unreachable")
 
 
 @dataclass

@@ -41,11 +41,18 @@ class SimilarItems(Answer):
 
 
 class TrendingItems(Answer):
-    """Items that gain most: the daily rate of the last 7 days against that of the last 30."""
+    """Items that gain most.
+
+    `live`: what is done with them of late, against their own usual; the score is the logarithm of the ratio. Items with
+    a score of 0 fill the list by the model's trend. `model`: the daily rate of the last 7 days against that of the last
+    30, as of the model's data.
+    """
 
     category: str | None
     item_list: tuple[ScoredItem, ...]
     model_version: str
+    source: Literal["live", "model"] = Field(description="what the ranking rests on")
+    degraded: tuple[str, ...] = Field((), description="`item_counts`: what is counted now could not be read")
 
 
 class ItemAttributes(Request):

@@ -12,7 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -39,9 +39,10 @@ create temp table links as
 create temp table persons as
   select * from links where session_id in (select session_id from links group by all having count(*) <= $max_users);
 create temp view owned as
-  select user_id as owner, * from acts
+  select user_id as owner, false as handed, * from acts
   union all
-  select persons.user_id as owner, acts.* from acts join persons on acts.user_id = $prefix || persons.session_id;
+  select persons.user_id as owner, true as handed, acts.*
+  from acts join persons on acts.user_id = $prefix || persons.session_id;
 """
 
 
@@ -130,12 +131,12 @@ def _run(connection: Any, statements: str, values: dict[str, Any]) -> None:
 
 def _portion(connection: Any, portion: int, n_portions: int) -> Iterator[tuple[str, list[Interaction]]]:
     rows = connection.execute(
-        "select owner, event_id, session_id, item_id, event_type, sent_at, event_value from owned "
+        "select owner, event_id, session_id, item_id, event_type, sent_at, event_value, handed from owned "
         "where hash(owner) % ? = ? order by owner",
         [n_portions, portion],
     ).fetchall()
     for owner, found in groupby(rows, key=lambda row: row[0]):
-        yield owner, [Interaction(row[1], owner, *row[2:]) for row in found]
+        yield owner, [replace(Interaction(row[1], owner, *row[2:7]), handed=row[7]) for row in found]
 
 
 def _patiently(absorber: Absorber, owner: str, events: list[Interaction]) -> None:

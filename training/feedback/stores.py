@@ -8,6 +8,7 @@ from typing import Any
 
 from fusionrec.absorb import Absorber
 from fusionrec.adapters.clock import SystemClock
+from fusionrec.adapters.item_counts import DynamoCounts, SqliteCounts
 from fusionrec.adapters.local_files import DeadLetterFiles, DirectSink
 from fusionrec.adapters.session_links import DynamoLinks, SqliteLinks
 from fusionrec.errors import BadInputError
@@ -29,7 +30,8 @@ def local_stores(folder: Path) -> Stores:
     clock = SystemClock()
     features = SdkFeatures(open_local_store(folder), clock).for_update()
     links = SqliteLinks(folder / "log" / "session-links.db")
-    return Stores(Absorber(features, features, clock, links), links)
+    counts = SqliteCounts(folder / "log" / "item-counts.db")
+    return Stores(Absorber(features, features, clock, links, counts), links)
 
 
 def cloud_stores(settings: Settings) -> Stores:
@@ -39,7 +41,8 @@ def cloud_stores(settings: Settings) -> Stores:
     clock, client = SystemClock(), aws_client("dynamodb")
     features = DynamoFeatures(client, settings.table_prefix, clock, consistent=True)
     links = DynamoLinks(client, settings.table_prefix)
-    return Stores(Absorber(features, features, clock, links), links)
+    counts = DynamoCounts(client, settings.table_prefix)
+    return Stores(Absorber(features, features, clock, links, counts), links)
 
 
 def local_sink(folder: Path) -> DirectSink:

@@ -117,7 +117,8 @@ class TwoTower(VectorPart):
         weights = torch.where(batch.worth.isnan(), weights, batch.worth)
         refused = (query * self.items(batch.refused)).sum(dim=1) + bias[batch.refused]
         pushed = self.config.refusal * batch.refused_weights * nn.functional.softplus(refused)
-        return (weights * (nn.functional.softplus(-wanted) + against) + pushed).mean()
+        loss: Tensor = (weights * (nn.functional.softplus(-wanted) + against) + pushed).mean()
+        return loss
 
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
         width = self.config.moments.max_history

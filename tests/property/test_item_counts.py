@@ -1,0 +1,100 @@
+"""What is trending equals a sorted replay of the log, whatever comes late, twice, shuffled, or after a crash."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.feedback_world import CLOCK, Faults, World, history
+from fusionrec.adapters.clock import Countdown
+from fusionrec.adapters.item_counts import SqliteCounts
+from fusionrec.feature_spec import DAY_MS
+from fusionrec.ports import Interaction, ItemCounts, Message, SessionLink
+from fusionrec.trending import HOUR_MS, KEPT_DAYS, WORTH
+from tests.property.test_feedback_faults import deliver, quiet
+
+__all__ = ["quiet"]
+
+N_HISTORIES = int(os.environ.get("FUSIONREC_PROPERTY_EXAMPLES", "2000")) // 4
+NOW_MS = int(CLOCK.now().timestamp() * 1000)
+HOUR = NOW_MS // HOUR_MS
+
+
+def spread(random: Random, messages: list[Message]) -> list[Message]:
+    """Over the last 31 days, so that some lie before what counts; often several within an hour."""
+    moments = [NOW_MS - random.randrange(31 * DAY_MS) for _ in range(max(len(messages) // 3, 1))]
+    return [
+        message if isinstance(message, SessionLink) else replace(message, sent_at=random.choice(moments) + n)
+        for n, message in enumerate(messages)
+    ]
+
+
+def sorted_replay(messages: list[Message]) -> dict[int, dict[str, int]]:
+    """Written down anew: every event once, in the order of time; by hour."""
+    counted = set()
+    sums: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    events = [message for message in messages if isinstance(message, Interaction)]
+    for event in sorted(events, key=lambda event: event.sent_at):
+        hour = event.sent_at // 3_600_000
+        what = (event.user_id, event.item_id, event.event_type, hour)
+        if what not in counted and hour >= HOUR - 28 * 24 and event.event_type != "removal":
+            counted.add(what)
+            sums[hour][event.item_id] += {"cart": 3, "purchase": 5}.get(event.event_type, 1)
+    return {hour: dict(items) for hour, items in sums.items()}
+
+
+def check(counts: ItemCounts, messages: list[Message]) -> None:
+    expected = sorted_replay(messages)
+    assert counts.hours(0, HOUR + 99, Countdown(1e9)) == expected
+    days: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for hour, items in expected.items():
+        for item, worth in items.items():
+            days[hour // 24][item] += worth
+    assert counts.days(0, HOUR, Countdown(1e9)) == days
+
+
+@settings(max_examples=N_HISTORIES, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    n_events=st.integers(1, 80),
+    n_users=st.integers(1, 4),
+    kill=st.sampled_from([0.0, 0.02, 0.1]),
+    unavailable=st.sampled_from([0.0, 0.05]),
+)
+def test_faults_leave_the_counts_of_a_sorted_replay(seed, n_events, n_users, kill, unavailable) -> None:
+    random = Random(seed)
+    messages = spread(random, history(random, n_events, n_users, n_items=6))
+    world = World(Faults(random, kill, unavailable), duplicates=0.1)
+    deliver(world, messages, random)
+    check(world.counts, messages)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_so_do_those_in_a_file(seed: int, tmp_path) -> None:
+    random = Random(seed)
+    messages = spread(random, history(random, 60, 3, n_items=6))
+    world = World(Faults(random, 0.05, 0.05), duplicates=0.1, counts=SqliteCounts(tmp_path / "counts.db"))
+    deliver(world, messages, random)
+    check(world.counts, messages)
+
+
+def test_a_crash_at_any_single_step_counts_nothing_twice() -> None:
+    messages = spread(Random(3), history(Random(3), 30, 2, n_items=6))
+    world = World(Faults(Random(0)))
+    deliver(world, messages, Random(1))
+    assert sorted_replay(messages)
+    for kill_at in range(world.faults.n_steps):
+        world = World(Faults(Random(0), kill_at=kill_at))
+        deliver(world, messages, Random(1))
+        assert world.n_killed == 1, kill_at
+        check(world.counts, messages)
+
+
+def test_the_rule_is_the_one_that_is_told() -> None:
+    assert (KEPT_DAYS, dict(WORTH)) == (28, {"view": 1, "click": 1, "cart": 3, "purchase": 5, "rating": 1})
