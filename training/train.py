@@ -22,9 +22,12 @@ from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bu
 from training.fusing import Fused, fit_fused, fit_parts, fusion_key
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests, Vocabulary, read_interactions
+from training.labels import labels_hash, read_feedback
+from training.loop import LoopConfig
 from training.models.attention import Attention
 from training.models.ease import Ease
 from training.models.popularity import Popularity
+from training.models.two_tower import TwoTowerConfig
 from training.neighbours import nearest_by_vectors, strongest_weights
 from training.protocols import Past, Protocol, Split, split
 from training.recipe import Labels, Recipe, repeats_matter
@@ -61,15 +64,20 @@ class Prepared:
     vocabulary: Vocabulary
     variant: Variant = field(default_factory=Variant)
     ties: str = ""  # by which rule ties were told and shuffled
+    labels: str = ""  # hash of the feedback that was read; "": none
 
     @classmethod
-    def read(cls, dataset: Dataset, variant: Variant | None = None) -> Prepared:
+    def read(cls, dataset: Dataset, variant: Variant | None = None, *, feedback: bool = False) -> Prepared:
+        """feedback: with the labels of `events labels`, where they are there and tell something of these data."""
         variant = variant or Variant()
-        data, vocabulary, _ = read_interactions(dataset)
+        data, vocabulary, user_ids = read_interactions(dataset)
+        told = read_feedback(dataset, data, vocabulary, user_ids) if feedback and variant == Variant() else None
+        data = replace(data, feedback=told)
         data, ties = variant.read(dataset, data, vocabulary)
         content = None if variant.ids_only else item_content(dataset, vocabulary)
         prices = None if variant.ids_only else data.prices
-        return cls(dataset, replace(data, content=content, prices=prices), vocabulary, variant, ties)
+        labels = "" if told is None else labels_hash(dataset)
+        return cls(dataset, replace(data, content=content, prices=prices), vocabulary, variant, ties, labels)
 
     def background(self, fit: Interactions) -> Background:
         """What slates are measured against; by the same yardstick where models saw ids alone."""
@@ -79,6 +87,7 @@ class Prepared:
     def key(self, cut: str) -> str:
         """Of the data, read in this variant and cut in this way."""
         facts = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
+        facts += (self.labels,) if self.labels else ()
         modules = ["training.interactions", "training.protocols", "training.content", "training.variants"]
         return key_of(*facts, *self.variant.facts(), self.ties, code_hash(modules))
 
@@ -117,6 +126,8 @@ def judge(
     """
     cut = prepared.split(protocol, labels)
     usual = Recipe.for_split(cut)
+    if cut.fit.feedback is not None and usual.two_tower is None:  # the towers alone learn from labels
+        usual = replace(usual, two_tower=TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3)))
     if protocol == prepared.protocol and prepared.variant == Variant():  # in another reading, what a search chose on
         usual = usual.with_best(prepared.dataset)  # could be the test
     recipe = seeded(replace(usual, labels=labels or usual.labels), seed)

@@ -31,6 +31,7 @@ def train(
     promote: Annotated[bool, typer.Option(help="serve the bundle if it beats the most popular items")] = True,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="of all that is drawn at random")] = 0,
+    feedback: Annotated[bool, typer.Option(help="learn from feedback/labels.parquet, where it is there")] = True,
 ) -> None:
     """Fit the parts, fuse them, judge them on the test window, and write a bundle of everything.
 
@@ -50,9 +51,14 @@ def train(
     bundles = dataset.folder / "bundles"
     with tracked("train", dataset, {"seed": seed, "device": str(chosen)}) as tracking, stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
-        path, judged = run(Prepared.read(dataset), stages, bundles, seed)
+        prepared = Prepared.read(dataset, feedback=feedback)
+        path, judged = run(prepared, stages, bundles, seed)
         tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, bundle=path.name)
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
+    if prepared.data.feedback is not None:
+        told = prepared.data.feedback
+        n_worth = int((told.worth == told.worth).sum())
+        console.print(f"learnt from {n_worth} labels and {len(told.refused)} items on display that nobody touched")
     console.print(f"bundle {path}", soft_wrap=True)
     if promote:
         publish.promote(bundles, path.name)
