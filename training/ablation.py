@@ -6,7 +6,7 @@ compared, not what its own candidates add. Judged on held-out validation users; 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from training.evaluate import Seen
-from training.fusing import fit_first, fusion_key, labelled
+from training.fusing import STEP_BACK, fit_first, fusion_key, labelled
 from training.fusion.candidates import EvidenceTable, tabulate
 from training.fusion.facts import ItemFacts
 from training.fusion.ranker import FusedRanker
@@ -23,7 +23,7 @@ from training.interactions import Interactions, Requests
 from training.models.protocol import Progress, silent
 from training.protocols import Split
 from training.recipe import Recipe
-from training.stages import Stages, key_of
+from training.stages import Cost, Stages, key_of
 
 _MOST_REQUESTS = 12_000  # drawn at random where there are more
 
@@ -44,13 +44,14 @@ class Worth:
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """parts: one row a part; shipped: those that are on in the usual recipe."""
+    """parts: one row a part; shipped: those that are on in the usual recipe; costs: of fitting each part once."""
 
     ndcg: float
     n_held_out: int
     parts: Sequence[Worth]
     shipped: Sequence[str]
     seen: Seen
+    costs: Mapping[str, Cost]
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -81,7 +82,9 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
         return worth_of_parts(table(), names, replace(recipe.stacker or StackerFitConfig(), n_rounds=3), progress)
 
     ndcg, n_held_out, worth = stages.once("leaving out one part each", key, lambda run: work(run.progress))
-    return Ablation(ndcg, n_held_out, worth, [part.name for part in usual.parts(1)], seen)
+    where = "" if recipe.labels == "validation" else STEP_BACK
+    costs = {name: stages.costs[f"{name}{where}"] for name in names}
+    return Ablation(ndcg, n_held_out, worth, [part.name for part in usual.parts(1)], seen, costs)
 
 
 def _some(requests: Requests) -> Requests:

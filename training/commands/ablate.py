@@ -15,7 +15,6 @@ from training.commands.train import PROTOCOLS, Data, Device, one_of, open_datase
 
 if TYPE_CHECKING:
     from training.ablation import Ablation
-    from training.stages import Stages
 
 
 def ablate(
@@ -46,7 +45,7 @@ def ablate(
         found = measured(
             stages, prepared.data, cut, "keep" if repeats_matter(cut.fit) else "mask", prepared.key(chosen)
         )
-    console.print(_table(found, stages, f"{dataset.name}: {chosen}, held-out validation users"))
+    console.print(_table(found, f"{dataset.name}: {chosen}, held-out validation users"))
     facts = {"dataset": dataset.name, "data_hash": dataset.data_hash, "commit": commit(), "protocol": chosen}
     text = json.dumps({**facts, **found.as_json(), "costs": costs_of(stages)}, indent=1, allow_nan=False) + "\n"
     folder = dataset.folder / "evaluation"
@@ -55,14 +54,14 @@ def ablate(
         console.print(f"written: {path}", soft_wrap=True)
 
 
-def _table(found: Ablation, stages: Stages, title: str) -> Table:
+def _table(found: Ablation, title: str) -> Table:
     table = Table(
         title=title, caption=f"NDCG@10 with all parts: {found.ndcg:.4f} on {counted(found.n_held_out, 'user')}"
     )
     for name in ("part", "NDCG@10 without", "loss (95 %)", "CPU-s", "loss per CPU-min", "shipped"):
         table.add_column(name, justify="left" if name == "part" else "right")
     for worth in found.parts:
-        cost = stages.costs[worth.part].cpu_seconds
+        cost = found.costs[worth.part].cpu_seconds
         table.add_row(
             worth.part,
             f"{worth.without:.4f}",
