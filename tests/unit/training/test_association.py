@@ -55,3 +55,9 @@ def test_where_nothing_can_be_told_it_is_chance() -> None:
     assert auc(scores, allowed, barred).item() == 0.5
     assert correlation(scores, allowed, barred).item() == 0.0
     assert correlation(torch.zeros(1, 2), torch.ones(1, 2, dtype=torch.bool), barred).item() == 0.0
+
+
+def test_what_may_not_be_shown_tells_nothing() -> None:
+    scores = torch.tensor([[-9.0, -torch.inf, 1.0, 2.0]])
+    allowed, last = torch.tensor([[False, True, True, True]]), torch.tensor([[False, False, False, True]])
+    assert correlation(scores, allowed, last).item() == pytest.approx(np.corrcoef([1, 1, 2], [0, 0, 1])[0, 1])

@@ -162,3 +162,13 @@ def test_features_of_another_cut_off_are_not_taken(profiles: Profiles, tmp_path:
     later = Cutoffs(NOW, NOW, datetime(2027, 1, 1, tzinfo=UTC))
     with pytest.raises(DataError, match="features sync"):
         Profiles(Dataset(tmp_path, "toy", "csv", True, "", later, {}, "", {}))
+
+
+def test_as_many_other_users_or_another_time_are_another_job(
+    bundle: Bundle, scorer: Scorer, profiles: Profiles, tmp_path: Path
+) -> None:
+    out, users, work = tmp_path / "out", profiles.user_ids, batch(bundle, scorer)
+    later = BatchScorer(bundle, scorer, work.now_ms + 86_400_000, work.options)
+    asked = ((work, users[:3]), (work, users[3:6]), (later, users[3:6]), (later, users[5:2:-1]))
+    assert [score(one, profiles, who, out, lambda *_: None).n_fresh for one, who in asked] == [3, 3, 3, 3]
+    assert list(slates(out)) == users[5:2:-1]

@@ -9,7 +9,14 @@ import pytest
 import scipy.sparse as sp
 
 from training.background import Background
-from training.beyond_accuracy import BeyondAccuracy, gini, intra_list_diversity, miscalibration, novelty
+from training.beyond_accuracy import (
+    BeyondAccuracy,
+    gini,
+    intra_list_diversity,
+    miscalibration,
+    novelty,
+    popularity_lift,
+)
 from training.interactions import Requests
 from training.shop import NOW_MS, two_taste_shop, with_answers
 
@@ -90,3 +97,20 @@ def test_only_what_stands_before_the_request_is_its_history() -> None:
     own = data.items[first[[3, 8]] - 1]
     assert beyond.profiles == pytest.approx(background.popularity()[own])
     assert (beyond.per_user(own[:, None])["miscalibration@10"] < 1e-9).all()
+
+
+def test_lift_is_measured_by_the_mean_profile_and_users_without_one_have_none() -> None:
+    profiles = np.array([0.1, 0.1, 0.4, np.nan])
+    found = popularity_lift(np.array([[1], [1], [1], [1]]), profiles, np.array([0.0, 0.4]))
+    assert found[:3] == pytest.approx(1.0)
+    assert np.isnan(found[3])
+
+
+def test_only_the_first_places_count() -> None:
+    data = two_taste_shop().interactions
+    requests = Requests(np.arange(14), data.offsets[1:], data.offsets[1:], np.full(14, NOW_MS))
+    beyond = BeyondAccuracy(Background.of(data, np.arange(11)), data, requests)
+    long = np.tile(np.arange(1, 11), (14, 1))
+    for name, values in beyond.per_user(long, k=3).items():
+        assert values == pytest.approx(beyond.per_user(long[:, :3], k=3)[name], nan_ok=True), name
+        assert values != pytest.approx(beyond.per_user(long)[name.replace("@3", "@10")], nan_ok=True), name

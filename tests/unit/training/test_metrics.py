@@ -37,3 +37,26 @@ def test_the_paired_test_sees_a_small_steady_gain_that_the_intervals_hide() -> N
     assert metrics.interval(better, weights)[1] < metrics.interval(worse, weights)[2]  # they overlap
     assert metrics.paired_test(better, worse, weights)["low"] > 0
     assert metrics.paired_test(worse, worse, weights)["p_value"] == 1.0
+
+
+def test_the_interval_leaves_out_a_fortieth_at_each_end() -> None:
+    """A thousand and one resamples, each of one user, whose values are 0 to 1000."""
+    assert metrics.interval(np.arange(1001.0), np.eye(1001)) == pytest.approx((500.0, 25.0, 975.0))
+
+
+def test_the_p_value_counts_both_ends() -> None:
+    """One of ten resamples says that there is no gain: a tenth at one end, so two tenths, and a tenth to be careful."""
+    gains = np.array([-1.0, *([1.0] * 9)])
+    found = metrics.paired_test(gains, np.zeros(10), np.eye(10))
+    assert found["p_value"] == pytest.approx(0.3)
+    assert metrics.paired_test(np.zeros(10), gains, np.eye(10))["p_value"] == pytest.approx(0.3)
+
+
+def test_resamples_follow_the_seed() -> None:
+    once, again, other = (metrics.resample_weights(9, 20, seed) for seed in (1, 1, 2))
+    assert np.array_equal(once, again)
+    assert not np.array_equal(once, other)
+
+
+def test_coverage_looks_at_the_first_places_only() -> None:
+    assert metrics.coverage(np.array([[1, 2, 3], [2, 1, 4]]), n_items=4, k=2) == 0.5

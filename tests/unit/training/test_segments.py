@@ -45,3 +45,9 @@ def test_a_request_counts_in_each_target_segment_with_its_items_there_only() -> 
 def test_popular_items_gather_half_of_all_interactions() -> None:
     events = np.array([0, 40, 30, 20, 10, 0])
     assert item_classes(events).tolist() == [0, 2, 2, 1, 1, 0]
+
+
+def test_a_segment_without_requests_is_left_out() -> None:
+    data, requests = of_lengths([3, 4], [1, 1])
+    cuts = segments(data, requests, [np.array([1])] * 2, np.array([0, 10, 3, 0]))
+    assert [(cut.kind, cut.name) for cut in cuts] == [("history", "1-5"), ("target", "popular")]

@@ -108,3 +108,25 @@ def test_a_tracker_that_cannot_start_costs_one_line(
 )
 def test_weights_and_biases_is_used_only_when_configured(env: dict[str, str], configured: bool) -> None:
     assert wandb_is_configured(env) is configured
+
+
+def test_a_tracker_that_fails_on_the_way_says_so_once(
+    dataset: Dataset, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("training.tracking.TensorBoard.record", full)
+    with tracked("train", dataset, {}, env={}) as run:
+        for step in range(3):
+            run.record("loss", 1.0, step)
+    assert capsys.readouterr().err.count("warning: TensorBoard does not record this run any further") == 1
+    assert run_file(dataset)["curves"] == {"loss": [[0, 1.0], [1, 1.0], [2, 1.0]]}
+
+
+def test_what_is_known_at_the_end_does_not_change_what_the_caller_gave(dataset: Dataset) -> None:
+    given = {"device": "cpu"}
+    with tracked("train", dataset, given, env={}) as run:
+        run.conclude({}, key="abc")
+    assert given == {"device": "cpu"}
+    assert run_file(dataset)["parameters"] == {"device": "cpu", "key": "abc"}

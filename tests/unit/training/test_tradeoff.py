@@ -95,3 +95,13 @@ def test_rounding_below_the_mean_does_not_spoil_the_picture(judged: Evaluation) 
     """Where all users are alike, an end of the interval may lie beyond the mean by the last digit."""
     point = Point(0.0, (0.3, 0.3 + 1e-13, 0.3 - 1e-13), (0.5, 0.5, 0.5))
     assert trade_off_figure(judged, [point], "toy shop").axes
+
+
+def test_seen_items_are_left_out_where_they_are_masked(
+    ranker: FusedRanker, answers: tuple[Interactions, Requests], background: Background
+) -> None:
+    """Of a taste's twelve items eleven are in the history: what is left is the wanted one and the other taste."""
+    masked = trade_off(ranker, *answers, background, seen="mask")
+    judged = evaluate(ranker, *answers, seen="mask", background=background)
+    assert masked[0].ndcg == pytest.approx(judged.rows["fusion"]["ndcg@10"])
+    assert masked[0].ndcg[0] > 0.9

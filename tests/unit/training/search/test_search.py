@@ -26,7 +26,7 @@ from training.models.protocol import QUIET, Part, Run
 from training.search.evidence import evidence
 from training.search.objective import Judge
 from training.search.spaces import PARTS, Range, Searchable, searchable
-from training.search.study import Search, climb, finished, open_study
+from training.search.study import CHECKED, Search, climb, finished, open_study
 from training.shop import NOW_MS, two_taste_shop, with_answers
 
 
@@ -231,3 +231,65 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_remedy(tmp_path: Path, t
     with pytest.raises(DataError, match="--part ease") as caught:
         best_settings(toy(tmp_path), "ease", EaseConfig())
     assert caught.value.pointer == str(path)
+
+
+def test_what_is_checked_is_the_other_half(tmp_path: Path) -> None:
+    search = a_search()
+    study = open_study(search, tmp_path / "journal")
+    climb(search, study, seconds=20)
+    differ = []
+    for trial in finished(study):
+        part = Shift(20, ShiftConfig(trial.params["shift"]))
+        checked, chosen = search.judge.on_checking(part), search.judge.on_choosing(part)
+        assert trial.user_attrs[CHECKED] == pytest.approx(checked.tolist(), abs=1e-5)
+        assert trial.value == pytest.approx(chosen.mean())
+        differ.append(checked.tolist() != chosen.tolist())
+    assert any(differ)
+
+
+def test_settings_in_use_are_tried_as_they_are_also_beyond_the_space(tmp_path: Path) -> None:
+    search = a_search(default=ShiftConfig(shift=7.5))
+    climb(search, open_study(search, tmp_path / "journal"), seconds=1)
+    assert Shift.told == [7.5]
+
+
+def test_opening_a_study_twice_queues_the_settings_in_use_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        study = open_study(a_search(), tmp_path / "journal")
+    assert [trial.state for trial in study.trials] == [TrialState.WAITING]
+
+
+def test_trials_that_were_given_up_are_counted(tmp_path: Path) -> None:
+    search = a_search(default=ShiftConfig(shift=0.0, n_epochs=8))
+    study = open_study(search, tmp_path / "journal")
+    for shift in (0.1, 0.2, -0.1, -0.2, 5.0):
+        study.enqueue_trial({"shift": shift})
+    climb(search, study, seconds=80)
+    states = [trial.state for trial in study.trials]
+    counted = {"finished": states.count(TrialState.COMPLETE), "given_up": states.count(TrialState.PRUNED)}
+    assert evidence(search, study)["n_trials"] == counted
+    assert counted["given_up"] >= 1
+
+
+def test_seen_items_and_padding_are_no_answer() -> None:
+    """Scores that fall with the index: padding would come first, and with `keep` the history does."""
+    judge = a_search().judge
+    masked, kept = judge.on_choosing(Falling(20)), replace(judge, seen="keep").on_choosing(Falling(20))
+    lower = judge.choosing.users < 20  # whose taste are the items 1 to 10: the one that they lack is what is left
+    assert lower.any()
+    assert (masked[lower] == 1.0).all()
+    assert kept[lower].mean() < 0.9
+
+
+class Falling(Part):
+    name: ClassVar[str] = "falling"
+
+    def __init__(self, n_items: int) -> None:
+        super().__init__()
+        self.n_items = n_items
+
+    def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
+        return self
+
+    def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
+        return -torch.arange(self.n_items + 1.0).expand(len(history_items), -1)
