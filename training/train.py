@@ -192,6 +192,7 @@ def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation
         dataset=dataset.name,
         data_hash=dataset.data_hash,
         data_cutoff=dataset.cutoffs.data_end.isoformat(),
+        items_through=int(dataset.metadata.get("items_through", 0)),
         metrics=evaluation.means(),
     )
 

@@ -251,7 +251,9 @@ class MemoryObjects:
     def create(self, name: str, body: bytes) -> bool:
         self._reach()
         with self._lock:
-            return self.bodies.setdefault(name, body) is body
+            created = name not in self.bodies
+            self.bodies.setdefault(name, body)
+            return created
 
     def replace(self, name: str, body: bytes) -> None:
         self._reach()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,6 +144,33 @@ def test_a_session_becomes_its_users_at_log_in(stack: Deployed) -> None:
     ):
         assert stack.api.call("POST", "/v1/events", body)[0] == 202
     assert recent_items(stack, "user-20", 4) == {"item-01", "item-02", "item-03", "item-04"}
+
+
+def shown(stack: Deployed, recent: str) -> list[str]:
+    status, slate = stack.api.call("POST", "/v1/recommendations", {"recentItemIds": [recent], "numResults": 20})
+    assert status == 200
+    return [item["itemId"] for item in slate["itemList"]]
+
+
+def test_a_new_item_is_on_slates_and_leaves_them(stack: Deployed, record_property: Callable[[str, Any], None]) -> None:
+    """The recommend function learns of it by itself: nothing is deployed and nothing promoted in between."""
+    assert "new-01" not in shown(stack, "item-02")
+    given = {"name": "rusk", "brand": "brand 1", "priceCents": 250}  # the brand of item-02
+    status, item = stack.api.call("PUT", "/v1/items/new-01", given)
+    assert (status, item["recommendable"]) == (201, True)
+    told = time.monotonic()
+    while "new-01" not in shown(stack, "item-02"):
+        assert time.monotonic() - told < PATIENCE_S
+        time.sleep(0.2)
+    record_property("put_to_slate_s", round(time.monotonic() - told, 2))
+    event = {"sessionId": "visit-30", "eventList": [view("n1", "new-01")]}
+    while (answer := stack.api.call("POST", "/v1/events", event)[1])["accepted"] + answer["duplicates"] != 1:
+        assert time.monotonic() - told < PATIENCE_S, answer
+        time.sleep(0.2)
+    assert stack.api.call("PUT", "/v1/items/new-01", {"available": False})[0] == 200
+    while "new-01" in shown(stack, "item-02"):
+        assert time.monotonic() - told < PATIENCE_S
+        time.sleep(0.2)
 
 
 def test_an_order_on_the_event_bus_becomes_features(stack: Deployed) -> None:

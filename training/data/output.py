@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
+from fusionrec.item_log import Item
 from training.data import report as reporting
 from training.data.cleaning import Cleaned, CleaningOptions, clean, rejections
 from training.data.dataset import CATALOGUE_ORDER, FILE_NAME, ITEMS_SCHEMA, SCHEMA_VERSION, USERS_SCHEMA, Cutoffs
@@ -21,6 +22,7 @@ from training.data.graph import edges
 from training.data.sessions import sessionise
 from training.data.sources.frame import Raw
 from training.data.splits import SplitOptions
+from training.data.updates import with_updates
 
 OUTPUTS: Final = (
     "events.parquet", "items.parquet", "users.parquet", "graph/edges.parquet", "quarantine.csv", "report.json",
@@ -37,6 +39,7 @@ class Job:
     name: str
     wanted: dict[str, Any]  # source, options, inputs and their fingerprint
     scratch: Path
+    updates: Mapping[str, Item] = field(default_factory=dict)  # what the shop told of items through the API
 
 
 def write(con: Any, job: Job, step: Callable[[str], None]) -> None:
@@ -78,9 +81,13 @@ def write_tables(con: Any, job: Job, events: Any, cleaned: Cleaned) -> None:
     users = buyers.left_join(job.raw.users, "user_id").select("user_id", "attributes")
     users = users.mutate(attributes=users.attributes.fill_null(no_pairs)).order_by("user_id")
     con.to_parquet(events.order_by("user_id", "position"), job.scratch / "events.parquet", compression="zstd")
-    for name, table, schema in (("items", items, ITEMS_SCHEMA), ("users", users, USERS_SCHEMA)):
-        # Through Arrow: where every list is empty, DuckDB would write lists of nothing instead of strings.
-        pq.write_table(table.to_pyarrow().cast(schema), job.scratch / f"{name}.parquet", compression="zstd")
+    # Through Arrow: where every list is empty, DuckDB would write lists of nothing instead of strings.
+    tables = {"items": items.to_pyarrow().cast(ITEMS_SCHEMA), "users": users.to_pyarrow().cast(USERS_SCHEMA)}
+    if job.updates:
+        add = job.wanted["options"]["min_item_users"] <= 1
+        tables["items"] = with_updates(tables["items"], job.updates, add=add)
+    for name, table in tables.items():
+        pq.write_table(table, job.scratch / f"{name}.parquet", compression="zstd")
     if job.raw.catalogue_order is not None:
         pq.write_table(job.raw.catalogue_order, job.scratch / CATALOGUE_ORDER, compression="zstd")
     con.to_csv(cleaned.quarantine.order_by("file", "line"), job.scratch / "quarantine.csv")

@@ -19,6 +19,7 @@ from fusionrec.errors import DataError
 from training.data.dataset import FILE_NAME, Dataset
 from training.data.output import OPTIONAL, OUTPUTS, Job, write
 from training.data.sources.frame import Inputs, Raw, Source
+from training.data.updates import THROUGH, read_updates
 
 RECIPE: Final = 4  # raise when cleaning or reading changes, so that prepared data is made anew
 
@@ -43,8 +44,9 @@ def prepare(
     """
     step("finding the files")
     files = source.find(inputs)
-    wanted = fingerprint(source, files, options)
     folder = inputs.home / name
+    updates = read_updates(folder)
+    wanted = fingerprint(source, files, options, updates.through)
     if not options.force and (ready := current(folder, wanted["fingerprint"])):
         return ready, True
     inputs.home.mkdir(parents=True, exist_ok=True)
@@ -54,7 +56,7 @@ def prepare(
         try:
             step("reading")
             raw = read(source, con, files)
-            write(con, Job(raw, name, wanted, scratch), step)
+            write(con, Job(raw, name, wanted, scratch, updates.items), step)
         finally:
             con.disconnect()
         step("putting it in place")
@@ -79,8 +81,8 @@ def read(source: Source, con: Any, files: dict[str, Path]) -> Raw:
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", pointer=blamed(files, error)) from None
 
 
-def fingerprint(source: Source, files: dict[str, Path], options: Options) -> dict[str, Any]:
-    """What the result depends on, and its hash."""
+def fingerprint(source: Source, files: dict[str, Path], options: Options, items_through: int = 0) -> dict[str, Any]:
+    """What the result depends on, and its hash. items_through: the last update of the item log."""
     chosen = {key: value for key, value in asdict(options).items() if key != "force"}
     for key, default in asdict(source.defaults).items():
         chosen[key] = default if chosen[key] is None else chosen[key]
@@ -89,6 +91,8 @@ def fingerprint(source: Source, files: dict[str, Path], options: Options) -> dic
         for role, path in files.items()
     ]
     depends_on = {"source": source.name, "options": chosen, "inputs": inputs, "recipe": RECIPE}
+    if items_through:
+        depends_on[THROUGH] = items_through
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return depends_on | {"fingerprint": digest}
 

@@ -14,6 +14,7 @@ from fusionrec.errors import DataError
 from fusionrec.feature_spec import FEATURE_SERVICES, VIEWS, FeatureView, spec_hash
 from training.data.dataset import Dataset
 from training.data.features.compute import RECIPE, compute_view
+from training.data.updates import THROUGH
 
 FILE_NAMES: Final = {False: "progress.json", True: "progress-cloud.json"}
 CLOUD_VARIABLES: Final = ("AWS_ENDPOINT_URL", "AWS_REGION", "FUSIONREC_REGISTRY_URI", "FUSIONREC_TABLE_PREFIX")
@@ -40,11 +41,12 @@ class Progress:
 
     @classmethod
     def load(cls, dataset: Dataset, cloud: bool = False) -> Self:
-        """What was done for these very events, this very feature spec and store; nothing when one changed."""
+        """What was done for these very events and items, this very feature spec and store; nothing when one changed."""
         path = dataset.folder / "feast" / FILE_NAMES[cloud]
         specs = [spec_hash(service) for service in FEATURE_SERVICES]
         stores = [os.environ.get(name, "") for name in CLOUD_VARIABLES] if cloud else []
-        fresh = cls(path, cloud, "-".join([dataset.data_hash[:16], *specs, str(RECIPE), *stores]))
+        told = [str(dataset.metadata[THROUGH])] if THROUGH in dataset.metadata else []
+        fresh = cls(path, cloud, "-".join([dataset.data_hash[:16], *specs, str(RECIPE), *stores, *told]))
         if cloud:  # features are computed once for both stores
             fresh.computed = cls.load(dataset).computed
         try:
