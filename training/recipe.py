@@ -88,8 +88,15 @@ class Recipe:
         )
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
-        """As `with_sequence`; where the catalogue has words, with content in EASE, SLIST and transitions, too."""
-        recipe = replace(self.with_sequence(data, fading), attention=_attention_to_rare(data, self.attention))
+        """As `with_sequence`, with more views of who had what, each cheap and wrong in its own way; where the catalogue
+        has words, with content in EASE, SLIST and transitions, too."""
+        recipe = replace(
+            self.with_sequence(data, fading),
+            attention=_attention_to_rare(data, self.attention),
+            item_knn=ItemKnnConfig(fading=fading),
+            als=AlsConfig(fading=fading),
+            graph=GraphConfig(n_factors=64, fading=fading),
+        )
         if data.content is None or recipe.transitions is None or recipe.slist is None:
             return recipe
         return replace(
@@ -114,9 +121,9 @@ class Recipe:
             transitions=self.transitions or TransitionsConfig(fading=fading),
             slist=self.slist or SlistConfig(fading=fading),
             content=self.content or content,
-            item_knn=ItemKnnConfig(fading=fading),
-            als=AlsConfig(fading=fading),
-            graph=GraphConfig(fading=fading),
+            item_knn=self.item_knn or ItemKnnConfig(fading=fading),
+            als=self.als or AlsConfig(fading=fading),
+            graph=self.graph or GraphConfig(fading=fading),
             two_tower=self.two_tower or TwoTowerConfig(),
             frequency=replace(self.attention, low_pass=0.5),
         )

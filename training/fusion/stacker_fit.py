@@ -28,7 +28,7 @@ _ENOUGH = 4000  # held-out requests, about
 @dataclass(frozen=True, slots=True)
 class StackerFitConfig:
     network: StackerConfig = field(default_factory=StackerConfig)
-    n_members: int = 2
+    n_members: int = 3
     n_rounds: int = 5
     n_steps: int = (
         100  # in a round, where it would be fewer: a small table is passed over again, at most `n_passes` times
