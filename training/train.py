@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -86,7 +86,7 @@ class Prepared:
 
     def key(self, cut: str) -> str:
         """Of the data, read in this variant and cut in this way."""
-        facts = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
+        facts: tuple[Any, ...] = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
         facts += (self.labels,) if self.labels else ()
         modules = ["training.interactions", "training.protocols", "training.content", "training.variants"]
         return key_of(*facts, *self.variant.facts(), self.ties, code_hash(modules))
