@@ -12,12 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.feedback_world import CLOCK, Faults, World, history
+from fusionrec.absorb import Absorber
 from fusionrec.adapters.clock import Countdown
 from fusionrec.adapters.item_counts import SqliteCounts
+from fusionrec.adapters.local_files import EventFiles
+from fusionrec.adapters.memory import MemoryFeatures, MemoryLinks
 from fusionrec.feature_spec import DAY_MS
 from fusionrec.ports import Interaction, ItemCounts, Message, SessionLink
 from fusionrec.trending import HOUR_MS, KEPT_DAYS, WORTH
 from tests.property.test_feedback_faults import deliver, quiet
+from training.feedback.log import Log, Window
+from training.feedback.replay import replay
 
 __all__ = ["quiet"]
 
@@ -98,3 +103,14 @@ def test_a_crash_at_any_single_step_counts_nothing_twice() -> None:
 
 def test_the_rule_is_the_one_that_is_told() -> None:
     assert (KEPT_DAYS, dict(WORTH)) == (28, {"view": 1, "click": 1, "cart": 3, "purchase": 5, "rating": 1})
+
+
+def test_a_replay_of_the_log_builds_the_same_counts(tmp_path) -> None:
+    random = Random(9)
+    messages = spread(random, history(random, 120, 4, n_items=6, linked=1.0))
+    EventFiles(tmp_path / "log").append([message for message in messages if isinstance(message, Interaction)])
+    features, links, counts = MemoryFeatures(CLOCK), MemoryLinks(), SqliteCounts(tmp_path / "counts.db")
+    absorber = Absorber(features, features, CLOCK, links, counts)
+    for _ in range(2):
+        replay(Log.at(str(tmp_path / "log")), Window(), absorber, links, tmp_path / "scratch", lambda *_: None)
+        check(counts, messages)

@@ -13,6 +13,7 @@ from feast import FeatureStore, RepoConfig
 from fusionrec.adapters.clock import Countdown
 from fusionrec.adapters.feast_dynamodb import DynamoFeatures
 from fusionrec.adapters.feast_sdk import SdkFeatures
+from fusionrec.adapters.item_counts import DynamoCounts
 from fusionrec.adapters.memory import FixedClock
 from fusionrec.adapters.session_links import DynamoLinks
 from fusionrec.feature_spec import USER_SESSION
@@ -20,7 +21,9 @@ from fusionrec.ports import default_row
 from infra import dynamodb_local
 from infra.rie import RuntimeUnavailableError
 from tests.contract import test_feast_readers as readers
+from tests.contract.test_item_counts import table as make_counts_table
 from tests.suites.feature_readers import NOW, NOW_MS, SESSION
+from tests.suites.item_counts import ItemCountsSuite
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.enable_socket]
 
@@ -68,6 +71,15 @@ def client(dynamodb_store: FeatureStore) -> Any:
 
 class TestLean(readers.TestLeanOnDynamoDB):
     """Reading, conditional puts, unprocessed keys, damaged rows, a missing table: all that holds on moto holds here."""
+
+
+class TestCounts(ItemCountsSuite):
+    """Transactions, conditions and ranges of keys as AWS checks them."""
+
+    @pytest.fixture
+    def counts(self, client: Any) -> DynamoCounts:
+        make_counts_table(client)
+        return DynamoCounts(client, "fusionrec")
 
 
 NEWEST_WINS = "fusionrec.adapters.newest_wins_store.NewestWinsOnlineStore"
