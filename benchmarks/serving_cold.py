@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,8 @@ def dynamodb() -> Iterator[str]:
     try:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
+        # Servers of one process share their tables: what an earlier one left is cleared.
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST"), timeout=10).close()
         client = botocore.session.get_session().create_client(
             "dynamodb", REGION, endpoint_url=endpoint, aws_access_key_id="none", aws_secret_access_key="none"
         )

@@ -96,6 +96,53 @@ def labels(
     console.print(f"written to {folder / 'feedback' / 'labels.parquet'}")
 
 
+@app.command()
+def sentiment(
+    data: Name = "",
+    start: From = "",
+    end: To = "",
+    log: LogPlace = "",
+    limit: Annotated[int, typer.Option("--limit", help="how many rows to print", min=1)] = 30,
+) -> None:
+    """What reviews say: negative share of each item and category, its trend, and surges of negative ones."""
+    from fusionrec.text.scoring import TextScorer  # noqa: PLC0415
+    from training.feedback.log import Log  # noqa: PLC0415
+    from training.feedback.sentiment import opinions  # noqa: PLC0415
+
+    settings, window, console = Settings.from_env(), window_of(start, end), Console()
+    folder = data_folder(settings, data)
+    scorer = TextScorer.open(settings.text_model) if settings.text_model else TextScorer.open()
+    with bars(console) as report:
+        found = opinions(
+            Log.at(log or str(folder / "log" / "events")),
+            window,
+            item_categories(folder),
+            scorer,
+            folder / "log" / "sentiment",
+            report,
+        )
+    if not found:
+        console.print("no event of the log carries a text")
+        return
+    table = Table("what", "users", "negative", "share now", "before", "trend", "surges")
+    for row in found[:limit]:
+        told = ", ".join(f"{datetime.fromtimestamp(s.at / 1000, UTC):%Y-%m-%d} ({s.topic})" for s in row.surges)
+        shares = [f"{row.share:.0%}", f"{row.usual_share:.0%}", f"{row.trend:+.0%}"]
+        table.add_row(row.key, str(row.n_voters), str(row.n_negative), *shares, told or "-")
+    console.print(table)
+
+
+def item_categories(folder: Path) -> dict[str, str]:
+    """Item → category of the prepared data set; empty where there is none."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    path = folder / "items.parquet"
+    if not path.is_file():
+        return {}
+    table = pq.read_table(path, columns=["item_id", "category"])
+    return dict(zip(table["item_id"].to_pylist(), table["category"].to_pylist(), strict=True))
+
+
 def label_config(given: list[str]) -> LabelConfig:
     """Raises BadInputError for a name or value that is none."""
     from training.feedback.labels import LabelConfig  # noqa: PLC0415
