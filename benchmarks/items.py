@@ -2,7 +2,7 @@
 
 One random shop; recommendations (the use case, CPU time), warm, with 0, 100 and 5,000 updates in the log (a tenth of
 them new items), in turns within one process so that the machine's other work meets all alike: the ratio is what
-counts. And how long it takes from the answer to PUT until another container's slate has the item, when it asks in a row.
+counts. And how long it takes from the answer to PUT until the slate of another container, asked in a row, has the item.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def measure(home: Path, n_items: int, n_requests: int) -> dict[str, Any]:
 
 
 def put_to_slate(home: Path, about: Any) -> dict[str, Any]:
-    """From the answer to PUT until another container, which polls every 2 s and is asked all the time, shows the item."""
+    """From the answer to PUT until another container, polling every 2 s and asked all the time, shows the item."""
     from fusionrec.active_model import ActiveModel  # noqa: PLC0415
     from fusionrec.adapters.clock import SystemClock  # noqa: PLC0415
     from fusionrec.adapters.item_objects import FolderObjects  # noqa: PLC0415

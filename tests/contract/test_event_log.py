@@ -67,7 +67,8 @@ def test_each_version_has_the_columns_of_the_one_before_and_its_own() -> None:
 
 
 def test_a_record_holds_every_field_of_an_event_and_its_version() -> None:
-    assert [*(field.name for field in fields(Interaction)), "schema_version"] == list(NAMES)
+    told = [field.name for field in fields(Interaction) if field.name != "handed"]  # of copies, which are not logged
+    assert [*told, "schema_version"] == list(NAMES)
     record = to_record(SECOND)
     assert record["schema_version"] == VERSION
     assert from_record(json.loads(json.dumps(record))) == SECOND
