@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from fusionrec.bundle.manifest import Manifest
 from fusionrec.errors import BundleError, BundleMismatchError, VocabularyError
@@ -45,6 +44,8 @@ class Scorer:
     @classmethod
     def open(cls, path: Path, manifest: Manifest, threads: int = 1) -> Scorer:
         """Raises BundleMismatchError when the graph cannot be loaded or has other inputs or outputs."""
+        import onnxruntime as ort  # noqa: PLC0415 - 0.3 s, which only a process that ranks pays
+
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
