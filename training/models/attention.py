@@ -11,7 +11,7 @@ With `side`, an item that few had borrows from those like it; without, the own v
 
 source: Kang & McAuley 2018, arXiv:1808.09781 (model); Klenitskiy & Vasilev 2023, arXiv:2309.07602 (full softmax);
         Jean et al. 2015, arXiv:1412.2007 (sampled softmax); contrast: Qiu et al. 2022, DuoRec, arXiv:2110.05730
-limits: learns the `max_items` most frequent items; the others get the lowest of these scores.
+limits: learns the `max_items` most frequent items; the others get the lowest score that it gives.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ from training.models.protocol import QUIET, Part, Run
 from training.models.softmax import apart, catalogue_logsumexp, sampled_logsumexp
 from training.models.vectors import unit
 from training.models.windows import WindowBatch, Windows, WindowsConfig, share
+
+# Spreads below the mean at which scores end, and at which items stand that it did not learn. A few items end up with
+# logits of -80 while the others spread by 2: the fusion, which compares with the spread of all, would see nothing else.
+_FLOOR = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +206,9 @@ class Attention(Part):
         last = self.states(history_items, history_events, history_age_days, self.item.weight)[:, -1]
         query = last + self.since(gap_bucket(history_age_days[:, -1]))
         logits = nn.functional.linear(query, self.item.weight[1:], self.bias)  # (B, n_head)
+        floor = logits.mean(dim=1, keepdim=True) - _FLOOR * logits.std(dim=1, keepdim=True, correction=0)
+        logits = torch.maximum(logits, floor)
         if len(self.head) == self.n_items:
             return nn.functional.pad(logits, (1, 0))
-        lowest = logits.amin(dim=1, keepdim=True).expand(-1, self.n_items)
-        scores = nn.functional.pad(lowest, (1, 0))
+        scores = nn.functional.pad(floor.expand(-1, self.n_items), (1, 0))
         return scores.scatter(1, self.head.expand(logits.shape[0], -1), logits)

@@ -157,6 +157,20 @@ def forgotten(data: Interactions, item: int) -> Interactions:
     )
 
 
+def test_a_few_wild_logits_of_attention_do_not_stretch_the_scores_of_all() -> None:
+    """Nor do items that it did not learn: they stand where the scores end."""
+    model = Attention(1002)
+    model.know(torch.arange(1, 1001))
+    inputs = [torch.tensor([[3, 4]]), torch.ones(1, 2, dtype=torch.int64), torch.zeros(1, 2)]
+    with torch.no_grad():
+        model.bias[:] = torch.linspace(-1.0, 1.0, 1000)
+        calm = model.eval()(*inputs)[0, 1:].std()
+        model.bias[7] = -500.0
+        scores = model(*inputs)[0]
+    assert scores[1:].std() < 8 * calm  # -500 alone makes 16 of it
+    assert scores[8] == scores[1001] == scores[1002] == scores[1:].min()
+
+
 class TestAttention(TasteSuite):
     @classmethod
     def make(cls, n_items: int) -> Part:
