@@ -54,11 +54,16 @@ class Absorber:
         raises: StoreUnavailableError; absorbing all again is safe
         """
         self._absorb(key, messages, onward)
-        if self.counts is not None:  # last: slates do not wait for what is trending
-            acts = [message for message in messages if isinstance(message, Interaction)]
-            touches = touches_of(acts, self.clock.now())
-            if touches:
-                self.counts.add(touches)
+        if self.counts is not None:
+            self._count([message for message in messages if isinstance(message, Interaction)], self.counts)
+
+    def _count(self, acts: Sequence[Interaction], counts: ItemCounts) -> None:
+        """Last, and what goes wrong ends here: what is trending holds up nobody's session. A replay counts again."""
+        try:
+            if touches := touches_of(acts, self.clock.now()):
+                counts.add(touches)
+        except StoreUnavailableError as error:
+            logger.error("touches not counted", extra={"n_events": len(acts), "detail": str(error)})
 
     def _absorb(self, key: str, messages: Sequence[Message], onward: EventSink | None) -> None:
         events = [message for message in messages if isinstance(message, Interaction)]

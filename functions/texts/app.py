@@ -34,5 +34,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         except FusionrecError as error:
             logger.error("text not scored", extra={"message_id": record["messageId"], "detail": str(error)})
             failed.append(record["messageId"])
+        except Exception:  # what is wrong with one text must not bring the others again
+            logger.exception("text not scored", extra={"message_id": record["messageId"]})
+            failed.append(record["messageId"])
     metrics.add_metric("TextsScored", MetricUnit.Count, n_scored)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -16,7 +16,7 @@ from fusionrec.absorb import Absorber
 from fusionrec.adapters.clock import Countdown
 from fusionrec.adapters.item_counts import SqliteCounts
 from fusionrec.adapters.local_files import EventFiles
-from fusionrec.adapters.memory import MemoryFeatures, MemoryLinks
+from fusionrec.adapters.memory import MemoryCounts, MemoryFeatures, MemoryLinks
 from fusionrec.feature_spec import DAY_MS
 from fusionrec.ports import Interaction, ItemCounts, Message, SessionLink
 from fusionrec.trending import HOUR_MS, KEPT_DAYS, WORTH
@@ -99,6 +99,25 @@ def test_a_crash_at_any_single_step_counts_nothing_twice() -> None:
         deliver(world, messages, Random(1))
         assert world.n_killed == 1, kill_at
         check(world.counts, messages)
+
+
+def test_a_table_that_is_away_holds_up_no_session() -> None:
+    """And the same events, told again when it is back, are counted."""
+    features, counts = MemoryFeatures(CLOCK), MemoryCounts(unreachable=True)
+    absorber = Absorber(features, features, CLOCK, MemoryLinks(), counts)
+    told = [each for each in history(Random(1), 10, 1, n_items=3) if isinstance(each, Interaction)]
+    messages = [replace(each, sent_at=NOW_MS - place) for place, each in enumerate(told)]
+    by_key = defaultdict(list)
+    for message in messages:
+        by_key[message.group].append(message)
+    for key, own in by_key.items():
+        absorber.absorb(key, own)
+        assert features.read(key, Countdown(1e9)).session["last_event_at"]
+    counts.unreachable = False
+    assert not counts.touches
+    for key, own in by_key.items():
+        absorber.absorb(key, own)
+    assert counts.touches
 
 
 def test_the_rule_is_the_one_that_is_told() -> None:

@@ -27,6 +27,12 @@ def test_the_consumer_hands_texts_on_after_absorbing(world) -> None:
     assert [event.event_id for event in world.texts.events] == ["e2"]
 
 
+def test_a_property_that_looks_like_an_empty_text_hides_none(world) -> None:
+    told = to_message(interaction("e1", "item-01", text="it broke", properties={"text": ""}))
+    assert failed(absorb(batch(told), LocalContext("r"))) == []
+    assert [event.event_id for event in world.texts.events] == ["e1"]
+
+
 def test_a_text_queue_that_is_away_holds_up_no_session(world) -> None:
     world.texts.unreachable = True
     assert failed(absorb(batch(review(1)), LocalContext("r"))) == []
@@ -46,6 +52,8 @@ class Feedback:
     def absorb(self, events) -> int:
         if any(event.text == "away" for event in events):
             raise StoreUnavailableError("text_votes", "throttled")
+        if any(event.text == "odd" for event in events):
+            raise RuntimeError("the graph failed")
         self.seen += [event.event_id for event in events]
         return len(events)
 
@@ -53,5 +61,6 @@ class Feedback:
 def test_a_text_that_fails_fails_alone(world, monkeypatch) -> None:
     feedback = Feedback()
     monkeypatch.setattr(wiring, "text_feedback", lambda: feedback)
-    assert failed(handler(batch(review(1), review(2, "away"), "{", review(3)), LocalContext("r"))) == ["m1", "m2"]
-    assert feedback.seen == ["e1", "e3"]
+    told = batch(review(1), review(2, "away"), "{", review(3, "odd"), review(4))
+    assert failed(handler(told, LocalContext("r"))) == ["m1", "m2", "m3"]
+    assert feedback.seen == ["e1", "e4"]
