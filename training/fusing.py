@@ -64,7 +64,7 @@ def fit_fused(
     """
     now = Past(cut.fit, cut.fit_now_ms, cut.validation)
     parts = fit_parts(stages, recipe.parts(data.n_items), now, data_key)
-    source = labelled(stages, recipe, data, cut, data_key)
+    source = (parts, now) if recipe.labels == "validation" else labelled(stages, recipe, data, cut, data_key)
     key = fusion_key(recipe, data_key, mask_seen)
     seen = "masked" if mask_seen else "kept"
     first = stages.once(f"fusion, seen items {seen}", key, lambda run: fit_first(recipe, data, *source, mask_seen, run))
