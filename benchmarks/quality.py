@@ -46,16 +46,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", nargs="?", default=DEMO)
     parser.add_argument("--ids-only", action="store_true", help="no words, attributes and categories")
+    parser.add_argument("--encoder", action="store_true", help="with the texts' meaning")
     parser.add_argument("--ties-shuffled", action="store_true", help="ties in random order")
     parser.add_argument("--protocol", default="", help="default: what suits the data; another one is part of the name")
     parser.add_argument("--labels", default="", help="what the fusion learns from; part of the file's name")
     options = parser.parse_args()
     dataset = options.dataset
-    suffix = "-ids-only" * options.ids_only + "-ties-shuffled" * options.ties_shuffled
+    suffix = "-ids-only" * options.ids_only + "-encoder" * options.encoder + "-ties-shuffled" * options.ties_shuffled
     suffix += "".join(f"-{chosen}" for chosen in (options.protocol, options.labels) if chosen)
     out = RESULTS / f"quality-{dataset}{suffix}.json"
     command = [sys.executable, "-m", "training", "evaluate", "--data", dataset, "--out", str(out)]
-    command += ["--ids-only"] * options.ids_only + ["--ties", "shuffled"] * options.ties_shuffled
+    command += (
+        ["--ids-only"] * options.ids_only
+        + ["--encoder"] * options.encoder
+        + ["--ties", "shuffled"] * options.ties_shuffled
+    )
     for name in ("protocol", "labels"):
         command += [f"--{name}", getattr(options, name)] if getattr(options, name) else []
     if status := subprocess.run(command, check=False).returncode:

@@ -18,6 +18,7 @@ from training.models.als import Als, AlsConfig
 from training.models.attention import Attention, AttentionConfig
 from training.models.content import Content, ContentConfig
 from training.models.ease import Ease, EaseConfig
+from training.models.encoder import Encoder, EncoderConfig
 from training.models.frequency import FrequencyAttention
 from training.models.graph import Graph, GraphConfig
 from training.models.item_knn import ItemKnn, ItemKnnConfig
@@ -46,6 +47,7 @@ class Recipe:
     transitions: TransitionsConfig | None = None  # None: the part is off
     slist: SlistConfig | None = None
     content: ContentConfig | None = None
+    encoder: EncoderConfig | None = None
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     item_knn: ItemKnnConfig | None = None
     als: AlsConfig | None = None
@@ -76,7 +78,8 @@ class Recipe:
         return recipe if many else recipe.with_sequence(split.fit, fading)
 
     def with_sequence(self, data: Interactions, fading: Fading) -> Recipe:
-        """With what learns from order, and two towers, and content where the catalogue has words."""
+        """With what learns from order, and two towers, and content where the catalogue has words, and the encoder where
+        it was asked for."""
         content = None if data.content is None else ContentConfig(fading=fading)
         towers = TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3))
         return replace(
@@ -84,6 +87,7 @@ class Recipe:
             transitions=TransitionsConfig(fading=fading),
             slist=SlistConfig(fading=replace(fading, half_life_steps=2 * fading.half_life_steps)),
             content=content,
+            encoder=None if data.vectors is None else EncoderConfig(fading=fading),
             two_tower=towers,
         )
 
@@ -121,6 +125,7 @@ class Recipe:
             transitions=self.transitions or TransitionsConfig(fading=fading),
             slist=self.slist or SlistConfig(fading=fading),
             content=self.content or content,
+            encoder=self.encoder or (None if split.fit.vectors is None else EncoderConfig(fading=fading)),
             item_knn=self.item_knn or ItemKnnConfig(fading=fading),
             als=self.als or AlsConfig(fading=fading),
             graph=self.graph or GraphConfig(fading=fading),
@@ -136,6 +141,7 @@ class Recipe:
             (Transitions, self.transitions),
             (Slist, self.slist),
             (Content, self.content),
+            (Encoder, self.encoder),
             (Attention, self.attention),
             (ItemKnn, self.item_knn),
             (Als, self.als),

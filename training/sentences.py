@@ -5,7 +5,7 @@ is fetched while it runs. It costs some 150 CPU-seconds for 12,000 short texts, 
 texts and weights, and computed again only when either changes.
 
 source: Reimers & Gurevych 2019, "Sentence-BERT", EMNLP, arXiv:1908.10084; Wang et al. 2020, "MiniLM", NeurIPS
-limits: English; of a text the first 256 word pieces; off unless asked for, since the fusion gains nothing measurable.
+limits: English; of a text the first 256 word pieces; off unless asked for (`--encoder`).
 """
 
 from __future__ import annotations

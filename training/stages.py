@@ -20,6 +20,11 @@ from training.models.protocol import QUIET, Run
 T = TypeVar("T")
 Report = Callable[[str, float], None]  # (what, share done)
 
+
+def unheard(_what: str, _share: float) -> None:
+    """A report that nobody hears."""
+
+
 _IMPORT = re.compile(r"^from ((?:training|fusionrec)(?:\.\w+)*) import ([^\n]+)", re.MULTILINE)
 
 

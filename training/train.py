@@ -32,7 +32,8 @@ from training.neighbours import nearest_by_vectors, strongest_weights
 from training.protocols import Past, Protocol, Split, split
 from training.recipe import Labels, Recipe, repeats_matter
 from training.seeding import seeded
-from training.stages import Stages, code_hash, key_of
+from training.sentences import item_texts, sentence_vectors
+from training.stages import Report, Stages, code_hash, key_of, unheard
 from training.variants import Variant
 
 _REMEDIES: Final = {
@@ -67,17 +68,28 @@ class Prepared:
     labels: str = ""  # hash of the feedback that was read; "": none
 
     @classmethod
-    def read(cls, dataset: Dataset, variant: Variant | None = None, *, feedback: bool = False) -> Prepared:
-        """feedback: with the labels of `events labels`, where they are there and tell something of these data."""
+    def read(
+        cls, dataset: Dataset, variant: Variant | None = None, *, feedback: bool = False, report: Report = unheard
+    ) -> Prepared:
+        """feedback: with the labels of `events labels`, where they are there and tell something of these data;
+        report: hears of the encoder, which takes minutes.
+
+        raises: BadInputError when the encoder is asked for and not installed
+        """
         variant = variant or Variant()
         data, vocabulary, user_ids = read_interactions(dataset)
-        told = read_feedback(dataset, data, vocabulary, user_ids) if feedback and variant == Variant() else None
+        told = read_feedback(dataset, data, vocabulary, user_ids) if feedback and variant.as_served else None
         data = replace(data, feedback=told)
         data, ties = variant.read(dataset, data, vocabulary)
         content = None if variant.ids_only else item_content(dataset, vocabulary)
         prices = None if variant.ids_only else data.prices
+        vectors = None
+        if variant.encoder:
+            texts = item_texts(dataset, vocabulary)
+            vectors = sentence_vectors(texts, dataset.folder / "work", lambda share: report("sentence encoder", share))
         labels = "" if told is None else labels_hash(dataset)
-        return cls(dataset, replace(data, content=content, prices=prices), vocabulary, variant, ties, labels)
+        data = replace(data, content=content, prices=prices, vectors=vectors)
+        return cls(dataset, data, vocabulary, variant, ties, labels)
 
     def background(self, fit: Interactions) -> Background:
         """What slates are measured against; by the same yardstick where models saw ids alone."""
@@ -89,6 +101,7 @@ class Prepared:
         facts: tuple[Any, ...] = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
         facts += (self.labels,) if self.labels else ()
         modules = ["training.interactions", "training.protocols", "training.content", "training.variants"]
+        modules += ["training.sentences"] * self.variant.encoder
         return key_of(*facts, *self.variant.facts(), self.ties, code_hash(modules))
 
     @property
@@ -128,7 +141,7 @@ def judge(
     usual = Recipe.for_split(cut)
     if cut.fit.feedback is not None and usual.two_tower is None:  # the towers alone learn from labels
         usual = replace(usual, two_tower=TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3)))
-    if protocol == prepared.protocol and prepared.variant == Variant():  # in another reading, what a search chose on
+    if protocol == prepared.protocol and prepared.variant.as_served:  # in another reading, what a search chose on
         usual = usual.with_best(prepared.dataset)  # could be the test
     recipe = seeded(replace(usual, labels=labels or usual.labels), seed)
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from fusionrec.errors import BadInputError
 from training.data.dataset import Dataset
 from training.interactions import Interactions, Vocabulary
 
@@ -30,21 +31,38 @@ TIES: Final = ("file", "shuffled")
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """ids_only: no words, attributes, categories and prices; ties: in the order of the file, or shuffled by `seed`."""
+    """ids_only: no words, attributes, categories and prices; ties: in the order of the file, or shuffled by `seed`;
+    encoder: with what a sentence encoder makes of the items' texts.
+
+    raises: BadInputError for the encoder where there are to be ids alone
+    """
 
     ids_only: bool = False
     ties: Ties = "file"
     seed: int = 0
+    encoder: bool = False
+
+    def __post_init__(self) -> None:
+        if self.ids_only and self.encoder:
+            raise BadInputError(
+                "reads the items' texts, which --ids-only leaves out; give one of them", pointer="--encoder"
+            )
+
+    @property
+    def as_served(self) -> bool:
+        """The data as a shop serves from them: all that is known, in the order in which it happened."""
+        return not self.ids_only and self.ties == "file"
 
     @property
     def suffix(self) -> str:
         """For file names: empty by default."""
-        return ("-ids-only" if self.ids_only else "") + ("-ties-shuffled" if self.ties == "shuffled" else "")
+        return "-ids-only" * self.ids_only + "-encoder" * self.encoder + "-ties-shuffled" * (self.ties == "shuffled")
 
     @property
     def title(self) -> str:
         """For headings: empty by default."""
-        return (", ids only" if self.ids_only else "") + (", ties shuffled" if self.ties == "shuffled" else "")
+        said = {", ids only": self.ids_only, ", encoder": self.encoder, ", ties shuffled": self.ties == "shuffled"}
+        return "".join(words for words, holds in said.items() if holds)
 
     def facts(self) -> tuple[Any, ...]:
         """What a key must hold besides the defaults."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.commands.console import counted
-from training.commands.train import PROTOCOLS, Data, Device, one_of, open_dataset
+from training.commands.train import PROTOCOLS, Data, Device, Encoder, one_of, open_dataset
 
 if TYPE_CHECKING:
     from training.ablation import Ablation
@@ -21,6 +21,7 @@ def ablate(
     data: Data = "",
     protocol: Annotated[str, typer.Option(help="temporal or leave-one-out; default: what suits the data")] = "",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
+    encoder: Encoder = False,
     out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
     device: Device = "auto",
 ) -> None:
@@ -37,10 +38,10 @@ def ablate(
 
     one_of("--protocol", protocol, ("", *PROTOCOLS))
     dataset, console = open_dataset(data), Console()
-    prepared = Prepared.read(dataset, Variant(ids_only))
-    chosen: Any = protocol or prepared.protocol
-    cut = prepared.split(chosen)
     with stage_display(console) as report:
+        prepared = Prepared.read(dataset, Variant(ids_only, encoder=encoder), report=report)
+        chosen: Any = protocol or prepared.protocol
+        cut = prepared.split(chosen)
         stages = Stages(dataset.folder / "work", report, Run(device=choose(device)))
         found = measured(
             stages, prepared.data, cut, "keep" if repeats_matter(cut.fit) else "mask", prepared.key(chosen)

@@ -57,6 +57,15 @@ def test_without_words_content_stays_off(rare: Interactions) -> None:
     assert Recipe.for_split(leave_one_out(mute)).ease.content == 0
 
 
+def test_the_encoder_joins_where_its_vectors_were_asked_for(rare: Interactions, frequent: Interactions) -> None:
+    vectors = np.eye(11, 4, dtype=np.float32)
+    assert "encoder" in names(replace(rare, vectors=vectors))
+    assert "encoder" in names(replace(frequent, vectors=vectors))
+    assert "encoder" not in names(rare)
+    cut = leave_one_out(replace(rare, vectors=vectors))
+    assert "encoder" in [part.name for part in Recipe.for_split(cut).with_everything(cut).parts(10)]
+
+
 def test_frequent_items_speak_for_themselves(frequent: Interactions) -> None:
     assert names(frequent) == ["popularity", "ease", "transitions", "slist", "content", "attention", "two_tower"]
     assert Recipe.for_split(leave_one_out(frequent)).ease.content == 0

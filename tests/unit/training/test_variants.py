@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from fusionrec.errors import BadInputError
 from training.interactions import Interactions, Vocabulary
 from training.variants import Variant, random_pairs, rising, same_moment, shuffled
 
@@ -87,6 +88,20 @@ def test_the_rule_follows_from_what_the_data_know(
 def test_defaults_change_no_name_and_no_key() -> None:
     assert Variant(seed=5).suffix == ""
     assert Variant(seed=5).facts() == ()
-    names = {Variant(ids_only, ties).suffix for ids_only in (False, True) for ties in ("file", "shuffled")}  # type: ignore[arg-type]
+    names = {Variant(ids_only, ties).suffix for ids_only in (False, True) for ties in ("file", "shuffled")}
     assert names == {"", "-ids-only", "-ties-shuffled", "-ids-only-ties-shuffled"}
+    assert Variant(encoder=True, ties="shuffled").suffix == "-encoder-ties-shuffled"
+    assert Variant(encoder=True).title == ", encoder"
+    assert Variant(encoder=True).facts() != ()
     assert Variant(ties="shuffled").facts() != Variant(ties="shuffled", seed=1).facts() != ()
+
+
+def test_ids_alone_have_no_texts_to_encode() -> None:
+    with pytest.raises(BadInputError, match="ids-only"):
+        Variant(ids_only=True, encoder=True)
+
+
+def test_what_a_shop_serves_from_is_all_that_is_known_in_its_order() -> None:
+    assert Variant(encoder=True).as_served
+    assert not Variant(ids_only=True).as_served
+    assert not Variant(ties="shuffled").as_served
