@@ -23,6 +23,7 @@ _PATIENCE = 2  # rounds after which a second stage that gained nothing on the fi
 _TELLING = 300  # users on whom that can be seen
 _TRUSTS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
 _ENOUGH = 4000  # held-out requests, about
+_SEEDS = 100  # members of one seed before those of the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class StackerFitConfig:
     weight_decay: float = 1e-3
     k: int = 10
     several: float = 2.0  # relevant items a request from which their order is learnt as NDCG, not as a choice
+    seed: int = 0  # of folds, starts, order and dropout
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,10 @@ def fit_stacker(
     if not choice.n_rounds:
         return None, choice
     members = []
-    for seed in range(config.n_members):
-        *_, stacker = rounds(table, config, seed + 1, choice.n_rounds)
+    for number in range(1, config.n_members + 1):
+        *_, stacker = rounds(table, config, number, choice.n_rounds)
         members.append(stacker)
-        progress(0.5 + 0.5 * (seed + 1) / config.n_members)
+        progress(0.5 + 0.5 * number / config.n_members)
     return Ensemble(members).eval(), choice
 
 
@@ -85,7 +87,7 @@ def held_out(table: EvidenceTable, config: StackerFitConfig, progress: Progress 
     """NDCG@k of held-out requests before learning and after each round, float32 (n_rounds + 1, R): a fifth of them, or
     several fifths in turn where that is few. Fewer rows, when the first rounds of the first turn show no gain."""
     n = len(table.users)
-    folds = torch.chunk(torch.randperm(n, generator=torch.Generator().manual_seed(0)), 5)
+    folds = torch.chunk(torch.randperm(n, generator=torch.Generator().manual_seed(config.seed)), 5)
     n_turns = min(len(folds), config.n_turns, max(1, round(_ENOUGH * len(folds) / max(n, 1))))
     found = []
     for turn in range(n_turns):
@@ -110,8 +112,11 @@ def _promising(values: Tensor) -> bool:
     return bool((gain > error).any())
 
 
-def rounds(table: EvidenceTable, config: StackerFitConfig, seed: int, at_most: int | None = None) -> Iterator[Stacker]:
-    """The stacker before learning and after each round. Deterministic."""
+def rounds(
+    table: EvidenceTable, config: StackerFitConfig, member: int, at_most: int | None = None
+) -> Iterator[Stacker]:
+    """The stacker before learning and after each round. Deterministic; each member has a start and order of its own."""
+    seed = _SEEDS * config.seed + member
     table = table.rows(table.relevant.any(dim=1))
     n, n_parts, _, n_told = table.told.shape
     with torch.random.fork_rng(devices=[]):

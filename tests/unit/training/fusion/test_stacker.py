@@ -138,6 +138,17 @@ def test_learning_twice_gives_the_same() -> None:
     assert_allclose(one[0](evidence(2, 5)).detach(), other[0](evidence(2, 5)).detach(), rtol=0, atol=0)
 
 
+def test_another_seed_draws_folds_starts_and_order_anew() -> None:
+    plain, other = (StackerFitConfig(n_rounds=2, n_members=1, seed=seed) for seed in (0, 1))
+    one, two = (held_out(table(300, teach=True), config) for config in (plain, other))
+    assert not torch.equal(one[0], two[0])  # before learning: other users come first
+    (first, _), (second, _) = (fit_stacker(table(300, teach=True), config) for config in (plain, other))
+    assert first is not None
+    assert second is not None
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert any(not torch.allclose(mine, its) for mine, its in pairs)
+
+
 def test_held_out_users_are_judged_once_each_and_not_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
     labels, learnt = table(100, teach=True), []
     fresh = Stacker(N_PARTS, N_TOLD, N_USER, StackerConfig()).eval()
