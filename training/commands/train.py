@@ -24,6 +24,7 @@ Data = Annotated[
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda (mixed precision), or auto: cuda where there is one")]
 PROTOCOLS = ("temporal", "leave-one-out")
 LABELS = ("validation", "earlier", "step-back")
+Encoder = Annotated[bool, typer.Option("--encoder", help="with the texts' meaning (extra `encoder`), minutes once")]
 
 
 def train(
@@ -32,6 +33,7 @@ def train(
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, help="of all that is drawn at random")] = 0,
     feedback: Annotated[bool, typer.Option(help="learn from feedback/labels.parquet, where it is there")] = True,
+    encoder: Encoder = False,
 ) -> None:
     """Fit the parts, fuse them, judge them on the test window, and write a bundle of everything.
 
@@ -45,13 +47,14 @@ def train(
     from training.tracking import tracked  # noqa: PLC0415
     from training.train import Prepared, require_features  # noqa: PLC0415
     from training.train import train as run  # noqa: PLC0415
+    from training.variants import Variant  # noqa: PLC0415
 
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     require_features(dataset)  # before the minutes of training, not after
     bundles = dataset.folder / "bundles"
     with tracked("train", dataset, {"seed": seed, "device": str(chosen)}) as tracking, stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
-        prepared = Prepared.read(dataset, feedback=feedback)
+        prepared = Prepared.read(dataset, Variant(encoder=encoder), feedback=feedback, report=report)
         path, judged = run(prepared, stages, bundles, seed)
         tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, bundle=path.name)
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
@@ -75,6 +78,7 @@ def evaluate(
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes, categories and prices")] = False,
     labels: Annotated[str, typer.Option(help="what the fusion learns from: validation, earlier or step-back")] = "",
+    encoder: Encoder = False,
     details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
@@ -82,7 +86,7 @@ def evaluate(
     from training.devices import choose  # noqa: PLC0415
     from training.results import write_results  # noqa: PLC0415
 
-    asked = Asked(protocol, seen, seed, ties, ids_only, labels)
+    asked = Asked(protocol, seen, seed, ties, ids_only, labels, encoder)
     asked.check()
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     result = evaluated(dataset, asked, chosen, console)
@@ -104,6 +108,7 @@ class Asked:
     ties: Any = "file"
     ids_only: bool = False
     labels: Any = ""
+    encoder: bool = False
 
     def check(self) -> None:
         """Raises BadInputError that names the option."""
@@ -125,7 +130,9 @@ def evaluated(dataset: Dataset, asked: Asked, device: ChosenDevice, console: Con
     from training.train import Prepared, judge  # noqa: PLC0415
     from training.variants import Variant  # noqa: PLC0415
 
-    prepared = Prepared.read(dataset, Variant(asked.ids_only, asked.ties, asked.seed))
+    variant = Variant(asked.ids_only, asked.ties, asked.seed, asked.encoder)
+    with stage_display(console) as report:
+        prepared = Prepared.read(dataset, variant, report=report)
     protocol = asked.protocol or prepared.protocol
     noted = {"seen": asked.seen, "seed": asked.seed, "labels": asked.labels, "device": str(device)}
     with tracked("evaluate", dataset, {"protocol": protocol, **noted}) as run, stage_display(console) as report:
