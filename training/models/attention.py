@@ -34,6 +34,7 @@ from training.models.ease import frequent_items, seen_matrix
 from training.models.factors import side_information, start_from_factors
 from training.models.protocol import QUIET, Part, Run
 from training.models.softmax import apart, catalogue_logsumexp, sampled_logsumexp
+from training.models.stopping import stopping
 from training.models.vectors import unit
 from training.models.windows import WindowBatch, Windows, WindowsConfig, share
 
@@ -106,6 +107,7 @@ class Attention(Part):
         self.dropout = nn.Dropout(config.dropout)
 
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
+        data, validate = stopping(self, data, self.config.loop)
         seen = seen_matrix(data)
         head = frequent_items(seen, self.config.max_items)
         self.know(torch.from_numpy(head))
@@ -115,7 +117,7 @@ class Attention(Part):
             self.bias.copy_(torch.log(self.shares))
         self.start(data, seen, head)
         windows = Windows(data, self.row_of.numpy(), self.config.max_length, self.config.windows)
-        task = Task(windows.batches, windows.n_batches, self.loss, share=share)
+        task = Task(windows.batches, windows.n_batches, self.loss, validate, share)
         train(self, task, self.config.loop, run)
         self.settle()
         return self
@@ -203,9 +205,10 @@ class Attention(Part):
         return states
 
     def forward(self, history_items: Tensor, history_events: Tensor, history_age_days: Tensor) -> Tensor:
-        last = self.states(history_items, history_events, history_age_days, self.item.weight)[:, -1]
+        table = self.table()
+        last = self.states(history_items, history_events, history_age_days, table)[:, -1]
         query = last + self.since(gap_bucket(history_age_days[:, -1]))
-        logits = nn.functional.linear(query, self.item.weight[1:], self.bias)  # (B, n_head)
+        logits = nn.functional.linear(query, table[1:], self.bias)  # (B, n_head)
         floor = logits.mean(dim=1, keepdim=True) - _FLOOR * logits.std(dim=1, keepdim=True, correction=0)
         logits = torch.maximum(logits, floor)
         if len(self.head) == self.n_items:

@@ -34,6 +34,7 @@ from training.models.ease import seen_matrix
 from training.models.factors import content_factors, start_from_factors
 from training.models.moments import MomentBatch, Moments, MomentsConfig, share
 from training.models.protocol import QUIET, Run
+from training.models.stopping import stopping
 from training.models.vectors import VectorPart
 
 _N_TYPES: Final = len(EVENT_CODES) + 1
@@ -78,6 +79,7 @@ class TwoTower(VectorPart):
 
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
         config = self.config
+        data, validate = stopping(self, data, config.loop)
         attributes = torch.zeros(self.n_items + 1, 0)
         if config.n_attributes and data.content is not None:
             attributes = content_factors(data.content, config.n_attributes)
@@ -90,15 +92,22 @@ class TwoTower(VectorPart):
             self.bias.copy_(torch.from_numpy(np.log(shares / shares.sum())))
             start_from_factors(self.items.own.weight[1:], seen_matrix(data)[:, 1:])
         if moments.n_batches:
-            train(self, Task(moments.batches, moments.n_batches, self.loss, share=share), config.loop, run)
+            train(self, Task(moments.batches, moments.n_batches, self.loss, validate, share), config.loop, run)
         self.settle()
         return self
+
+    def table(self) -> Tensor:
+        """Vectors of all items, float32 (n_items + 1, D); while it learns, those of the tower as it is now."""
+        if not hasattr(self, "items"):
+            return self.vectors
+        vectors: Tensor = self.items(torch.arange(self.n_items + 1, device=self.bias.device))
+        return vectors
 
     @torch.no_grad()
     def settle(self) -> None:
         """Keep the items' tower as a table, and forget how it was made."""
         self.items.eval()
-        self.vectors = self.items(torch.arange(self.n_items + 1))
+        self.vectors = self.table()
         self.vectors[0] = 0.0
         self.bias[0] = 0.0
         del self.items
@@ -126,8 +135,9 @@ class TwoTower(VectorPart):
             nn.functional.pad(x, (width, 0)).narrow(1, x.shape[1], width)
             for x in (history_items, history_events, history_age_days)
         ]
-        query = self.users(self.vectors[newest[0]], *newest) @ self.form
-        return nn.functional.linear(query, self.vectors, self.bias)
+        vectors = self.table()
+        query = self.users(vectors[newest[0]], *newest) @ self.form
+        return nn.functional.linear(query, vectors, self.bias)
 
 
 class ItemTower(nn.Module):
