@@ -216,7 +216,8 @@ def _answer_failures(app: APIGatewayRestResolver) -> None:
     @app.exception_handler(StoreUnavailableError)
     def store_away(error: StoreUnavailableError) -> Response[str]:
         logger.error("store unavailable", extra={"detail": str(error)})
-        return _problem(app, 503, "unavailable", "a store does not answer; try again shortly", headers=retry)
+        told = error.told or "a store does not answer; try again shortly"
+        return _problem(app, 503, "unavailable", told, headers=retry)
 
     @app.exception_handler(Exception)
     def unexpected(error: Exception) -> Response[str]:

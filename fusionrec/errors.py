@@ -74,7 +74,7 @@ class VocabularyError(BundleError):
 class StoreUnavailableError(FusionrecError):
     """A store did not answer, or not in time."""
 
-    def __init__(self, store: str, detail: str) -> None:
-        """store: a short name that may appear in `degraded`, such as `user_features`."""
+    def __init__(self, store: str, detail: str, *, told: str = "") -> None:
+        """store: a short name that may appear in `degraded`, such as `user_features`; told: what a caller may read"""
         super().__init__(f"{store}: {detail}")
-        self.store = store
+        self.store, self.told = store, told

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,6 +14,7 @@ from fusionrec.bundle.catalogue import Catalogue
 from fusionrec.contracts.base import state_key
 from fusionrec.contracts.events import Event, EventsAnswer, EventsRequest, RejectedEvent
 from fusionrec.contracts.problems import field_problem
+from fusionrec.errors import StoreUnavailableError
 from fusionrec.ports import Clock, EventLog, EventSink, Interaction, Message, SessionLink, UserFeatures
 from fusionrec.session_state import SessionEvent, events_of, session_event
 
@@ -40,11 +41,12 @@ class Ingester:
         A duplicate is found within the request and among the events that the user's session row still holds; later
         repetitions change nothing either, since the features are a function of the set of events.
 
-        raises: StoreUnavailableError when the events could not be handed on; sending them again is safe
+        raises: StoreUnavailableError when the events could not be handed on, or one is on an item that is not known
+                while what the shop told of items of late cannot be read; sending them again is safe
                 BundleError when there is no catalogue to check items against
         """
         key = state_key(request.user_id, request.session_id) or ""
-        catalogue = self.models.current().bundle.catalogue
+        catalogue = self._catalogue(request.event_list)
         state = self.users.read(key, self.clock.deadline(READ_MS))
         known = {event.event_id: event for event in events_of(state.session)}
         accepted: list[Interaction] = []
@@ -62,6 +64,20 @@ class Ingester:
         if accepted:
             self._take(request, accepted)
         return EventsAnswer(accepted=len(accepted), duplicates=duplicates, rejected=tuple(rejected))
+
+    def _catalogue(self, events: Sequence[Any]) -> Catalogue:
+        """As it is now, where the one at hand lacks an item of these events. Raises StoreUnavailableError."""
+        catalogue = self.models.current().bundle.catalogue
+        named = {raw.get("itemId") for raw in events if isinstance(raw, Mapping)}
+        unknown = [item for item in named if isinstance(item, str) and not catalogue.index(item)]
+        if not unknown:
+            return catalogue
+        model = self.models.current(items_at_once=True)
+        unknown = [item for item in unknown if not model.bundle.catalogue.index(item)]
+        if unknown and model.missing:
+            told = f"whether there is an item {unknown[0]!r} cannot be told now; send the same events again shortly"
+            raise StoreUnavailableError(model.missing[0], f"{len(unknown)} items are not known", told=told)
+        return model.bundle.catalogue
 
     def _take(self, request: EventsRequest, accepted: Sequence[Interaction]) -> None:
         received_at = int(self.clock.now().timestamp() * 1000)

@@ -2,8 +2,9 @@
 
 One object an update, `0000000001.json`, `0000000002.json`, …. A writer appends by creating the next number, which
 succeeds for one writer only; so there are no gaps, nothing is overwritten, and a writer that dies leaves an update or
-none. A reader asks for the number after its last: "not there" is all that a poll costs. `snapshot.json` spares new
-readers the way from number 1; it is a copy that may be old or missing, the numbered objects are the truth.
+none. A reader asks for the number after its last: "not there" is all that a poll costs. `snapshot.json`, the whole sum
+whatever bundle is served, spares new readers the way from number 1; it is a copy that may be old or missing, the
+numbered objects are the truth. A reader takes what is new in portions of time and goes on with the next poll.
 
 The state is a function of the set of updates: of each field of each item the value with the greatest `updated_at`
 counts, of equal ones the one with the greater number.
@@ -11,6 +12,7 @@ counts, of equal ones the one with the greater number.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import threading
@@ -23,12 +25,13 @@ from fusionrec.errors import DataError, StoreUnavailableError
 from fusionrec.feature_spec import ITEM_ATTRIBUTES
 from fusionrec.observability import logger
 
-VERSION: Final = 1
+VERSION: Final = 1  # of an update
+SUM_VERSION: Final = 2  # of a snapshot; the first left out what a bundle held, and cannot be read after a rollback
 STORE: Final = "item_updates"
 SNAPSHOT: Final = "snapshot.json"
 SNAPSHOT_EVERY: Final = 32  # updates; a new reader fetches at most about as many one by one
-MAX_STEPS: Final = 512  # updates that one poll takes at most, so that no request waits for a long way
-MAX_TRIES: Final = 200  # numbers that other writers may take before this one gives up
+POLL_S: Final = 0.25  # a poll asks for nothing more after this time: no request waits for a long way
+APPEND_S: Final = 3.0  # for a writer to come to the end of the log and get a number there
 
 Value = str | int | bool | tuple[str, ...]
 TEXTS: Final = tuple(feature.name for feature in ITEM_ATTRIBUTES.features if feature.dtype == "string")
@@ -74,36 +77,51 @@ Item = dict[str, Stamped]
 class ItemLog:
     """One reader's, or writer's, view of the log; safe for several threads."""
 
-    def __init__(self, objects: Objects, *, from_snapshot: bool = True) -> None:
-        """from_snapshot: False for readers that need every field, also those that a bundle holds already"""
-        self._objects, self._from_snapshot = objects, from_snapshot
+    def __init__(
+        self, objects: Objects, *, from_snapshot: bool = True, timer: Callable[[], float] = time.monotonic
+    ) -> None:
+        """from_snapshot: False for readers that trust the numbered objects alone; timer: s"""
+        self._objects, self._from_snapshot, self._timer = objects, from_snapshot, timer
         self._lock = threading.RLock()
-        self._base = 0
-        self._since = 0  # attributes up to here may be left out of `items`: a bundle holds them
         self.through = 0  # the last number that `items` knows
         self.items: dict[str, Item] = {}
         self._changed: set[str] = set()
+        self._n_walked = SNAPSHOT_EVERY  # updates taken one by one on the way to the end; a new reader looks at once
+        self._summed = 0  # the last number that a snapshot is known to hold
 
-    def rebase(self, items_through: int) -> None:
-        """The bundle that is served holds the attributes up to this number; start anew if more was left out here."""
-        with self._lock:
-            self._base = items_through
-            if self._since > items_through:
-                self._since, self.through, self.items = 0, 0, {}
+    def poll(self, budget_s: float = POLL_S) -> bool:
+        """Take what is new. True: that was all; False: the time is spent, and the next poll goes on from here.
 
-    def poll(self, max_steps: int = MAX_STEPS) -> bool:
-        """Take what is new, at most so many updates. True: that was all. Raises StoreUnavailableError."""
+        budget_s: nothing is asked for later than this, but a snapshot and one update, so that each poll gets on; how
+                  long a single answer may take is up to the client's timeouts
+        raises: StoreUnavailableError; what was taken before is kept
+        """
         with self._lock:
-            if self.through == 0:
+            ends_at = self._timer() + budget_s
+            if self._n_walked >= SNAPSHOT_EVERY:  # far behind: somebody may have summed it up
                 self._take_snapshot()
-            for step in range(1, max_steps + 1):
-                body = self._objects.get(segment(self.through + 1))
-                if body is None:
-                    return True
+            while (body := self._objects.get(segment(self.through + 1))) is not None:
                 self._take(self.through + 1, body)
-                if step % SNAPSHOT_EVERY == 0:  # far behind: somebody may have written the sum of it
+                self._n_walked += 1
+                if self._timer() >= ends_at:
+                    return False
+                if self._n_walked >= SNAPSHOT_EVERY:
                     self._take_snapshot()
-            return False
+            self._n_walked = 0
+            return True
+
+    def catch_up(self, budget_s: float = APPEND_S) -> None:
+        """Come to the end. Raises StoreUnavailableError, also when the time does not suffice: asking again goes on."""
+        if not self.poll(budget_s):
+            raise StoreUnavailableError(STORE, f"more updates than could be read in {budget_s:.1f} s")
+
+    def digest(self, number: int) -> str:
+        """sha256 of an update as it lies there, "" where there is none: tells one log from another that counts alike.
+
+        raises: StoreUnavailableError
+        """
+        body = self._objects.get(segment(number))
+        return "" if body is None else hashlib.sha256(body).hexdigest()
 
     def changes(self) -> set[str]:
         """Ids of the items that changed since this was asked last."""
@@ -111,25 +129,26 @@ class ItemLog:
             changed, self._changed = self._changed, set()
             return changed
 
-    def append(self, update: ItemUpdate, held: Callable[[str], bool] = lambda _: False) -> int:
-        """The number of the update, once it is durable.
+    def append(self, update: ItemUpdate) -> int:
+        """The number of the update, once it is durable; no try begins after APPEND_S.
 
-        held: does the promoted bundle hold this item? Asked when a snapshot is due
         raises: StoreUnavailableError; the update may be in the log then, and appending it again is safe
         """
         body = encode(update)
         with self._lock:
-            for turn in range(MAX_TRIES):
-                while not self.poll():
-                    pass
+            ends_at = self._timer() + APPEND_S
+            turn = 0
+            while (left := ends_at - self._timer()) > 0:
+                self.catch_up(left)
                 number = self.through + 1
                 if self._objects.create(segment(number), body):
                     self._take(number, body)
-                    if number % SNAPSHOT_EVERY == 0:
-                        self._write_snapshot(held)
+                    if number % SNAPSHOT_EVERY == 0 or number - self._summed >= 2 * SNAPSHOT_EVERY:  # one was lost
+                        self._write_snapshot()
                     return number
+                turn += 1
                 time.sleep(random.random() * min(turn, 10) * 0.001)  # noqa: S311 - to part writers, not to hide
-        raise StoreUnavailableError(STORE, f"{MAX_TRIES} numbers were taken by other writers")
+        raise StoreUnavailableError(STORE, f"other writers took every number for {APPEND_S:.1f} s")
 
     def _take(self, number: int, body: bytes) -> None:
         self.through = number
@@ -142,39 +161,33 @@ class ItemLog:
         self._changed.add(update.item_id)
 
     def _take_snapshot(self) -> None:
-        """Jump to the snapshot where it is further; what it left out must be in the bundle that is served."""
+        """Jump to the snapshot where it is further."""
+        self._n_walked = 0
         body = self._objects.get(SNAPSHOT) if self._from_snapshot else None
         if body is None:
             return
         try:
             fields = json.loads(body)
-            through, since = int(fields["through"]), int(fields["since"])
-            if through <= self.through or since > self._base:
+            through = int(fields["through"])
+            if fields["schema_version"] != SUM_VERSION or through <= self.through:
                 return
             items = {item_id: _stamped(item) for item_id, item in fields["items"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             logger.error("item snapshot ignored", extra={"detail": f"{type(error).__name__}: {error}"})
             return
         known = self.through
-        self.through, self._since, self.items = through, max(since, self._since), items
+        self.through, self.items, self._summed = through, items, through
         self._changed |= {id_ for id_, item in items.items() if any(each.number > known for each in item.values())}
 
-    def _write_snapshot(self, held: Callable[[str], bool]) -> None:
-        def kept(item_id: str, item: Item) -> Item:
-            if not any(name in ATTRIBUTES and stamped.number <= self._base for name, stamped in item.items()):
-                return item
-            return item if not held(item_id) else {
-                name: stamped for name, stamped in item.items()
-                if name not in ATTRIBUTES or stamped.number > self._base
-            }  # fmt: skip
-
-        rows = {item_id: fields for item_id, item in self.items.items() if (fields := kept(item_id, item))}
-        body = {"schema_version": VERSION, "through": self.through, "since": self._base, "items": rows}
+    def _write_snapshot(self) -> None:
+        body = {"schema_version": SUM_VERSION, "through": self.through, "items": self.items}
         try:
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             self._objects.replace(SNAPSHOT, text.encode("utf-8", "surrogatepass"))
-        except StoreUnavailableError:  # the update itself is safe; the next snapshot will hold it
+        except StoreUnavailableError:  # the update itself is safe; a later snapshot will hold it
             logger.exception("item snapshot not written", extra={"number": self.through})
+        else:
+            self._summed = self.through
 
 
 def segment(number: int) -> str:

@@ -36,12 +36,13 @@ class ItemWriter:
             ahead = f"{given.updated_at.isoformat()} lies more than a day ahead; it is {now.isoformat()} here"
             raise BadInputError(ahead, pointer="/updatedAt")
         before = self.models.current(items_at_once=True)
+        if before.missing:  # there may be more to know of the item
+            self.log.catch_up()
+            before = self.models.current(items_at_once=True)
         known = bool(before.bundle.catalogue.index(item_id))
         update = ItemUpdate(item_id, _ms(given.updated_at or now), _fields(given), _ms(now))
         if not (given.updated_at and _is_settled(self.log.items.get(item_id, {}), update)):
-            self.log.append(
-                update, held=lambda other: 0 < before.bundle.catalogue.index(other) <= before.bundle.n_items
-            )
+            self.log.append(update)
         after = self.models.current(items_at_once=True)
         return _as_it_is(after, item_id, self.log.items.get(item_id, {})), not known
 

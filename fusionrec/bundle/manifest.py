@@ -28,6 +28,7 @@ class Manifest(BaseModel):
     data_hash: str  # sha256 of the prepared events
     data_cutoff: str  # ISO 8601: no later event was seen in training
     items_through: int = 0  # the last update of the item log that the catalogue holds; 0 = none
+    items_log: str = ""  # sha256 of that update: in another log the number means something else; "" = not known
     feature_service: str
     feature_spec_hash: str
     vocabulary_hash: str
@@ -53,7 +54,9 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    (folder / FILE_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
+    scratch = folder / f".{FILE_NAME}.part"
+    scratch.write_text(manifest.model_dump_json(indent=2) + "\n")
+    scratch.replace(folder / FILE_NAME)  # of a bundle that is there already, too: a reader sees the old or the new
 
 
 def read_manifest(folder: Path) -> Manifest:

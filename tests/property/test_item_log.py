@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from random import Random
 
 import pytest
@@ -129,8 +130,7 @@ def test_concurrent_writers_that_die_lose_nothing(objects, seed) -> None:
     for number, update in enumerate(logged, start=1):
         fold(expected, number, update)
     for reader in readers:
-        while not reader.poll():
-            pass
+        reader.catch_up(inf)
         assert reader.items == expected
 
 
@@ -147,5 +147,5 @@ def test_writers_that_take_turns_lose_nothing_and_readers_may_come_at_any_time(t
             early.poll()
     late = ItemLog(store)
     for reader in (early, late, *writers):
-        reader.poll()
+        reader.catch_up(inf)
     assert all(reader.items == late.items and reader.through == len(turns) for reader in (early, *writers))

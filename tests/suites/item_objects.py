@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from fusionrec.adapters.memory import MemoryObjects
 from fusionrec.errors import StoreUnavailableError
-from fusionrec.item_log import ItemLog, ItemUpdate, Objects
+from fusionrec.item_log import SNAPSHOT, ItemLog, ItemUpdate, Objects, segment
+
+
+class CountingObjects(MemoryObjects):
+    """Also keeps what was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def get(self, name: str) -> bytes | None:
+        self.asked.append(name)
+        return super().get(name)
 
 
 class ItemObjectsSuite:
@@ -44,6 +60,23 @@ class ItemObjectsSuite:
         assert reader.poll()
         fields = {name: stamped.value for name, stamped in reader.items["a/ü \ud83d"].items()}
         assert fields == {"name": "Brot \ud800", "attributes": ("x", "y"), "available": False}
+
+    def test_a_thousand_updates_are_read_in_ten(self, objects: Objects) -> None:
+        """Written in memory and copied, the last hundred and the snapshot: no other is asked for."""
+        written = MemoryObjects()
+        log = ItemLog(written)
+        for n in range(1, 1001):
+            log.append(ItemUpdate(f"item-{n % 97}", n, {"name": f"name {n}", "price_cents": n}))
+        for n in range(901, 1001):
+            assert objects.create(segment(n), written.bodies[segment(n)])
+        objects.replace(SNAPSHOT, written.bodies[SNAPSHOT])
+        asked: list[str] = []
+        get = objects.get
+        reader = ItemLog(cast(Objects, SimpleNamespace(get=lambda name: asked.append(name) or get(name))))
+        reader.catch_up(inf)
+        assert asked == [SNAPSHOT, *(segment(number) for number in range(993, 1002))]
+        assert reader.items == log.items
+        assert (reader.through, len(reader.items)) == (1000, 97)
 
     def test_a_place_that_is_away_is_said_to_be(self, unreachable: Objects) -> None:
         for ask in (

@@ -19,7 +19,7 @@ from fusionrec.errors import DataError
 from training.data.dataset import FILE_NAME, Dataset
 from training.data.output import OPTIONAL, OUTPUTS, Job, write
 from training.data.sources.frame import Inputs, Raw, Source
-from training.data.updates import THROUGH, read_updates
+from training.data.updates import facts, read_updates
 
 RECIPE: Final = 4  # raise when cleaning or reading changes, so that prepared data is made anew
 
@@ -46,7 +46,7 @@ def prepare(
     files = source.find(inputs)
     folder = inputs.home / name
     updates = read_updates(folder)
-    wanted = fingerprint(source, files, options, updates.through)
+    wanted = fingerprint(source, files, options, facts(updates))
     if not options.force and (ready := current(folder, wanted["fingerprint"])):
         return ready, True
     inputs.home.mkdir(parents=True, exist_ok=True)
@@ -81,8 +81,10 @@ def read(source: Source, con: Any, files: dict[str, Path]) -> Raw:
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", pointer=blamed(files, error)) from None
 
 
-def fingerprint(source: Source, files: dict[str, Path], options: Options, items_through: int = 0) -> dict[str, Any]:
-    """What the result depends on, and its hash. items_through: the last update of the item log."""
+def fingerprint(
+    source: Source, files: dict[str, Path], options: Options, told: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the result depends on, and its hash. told: of the item log."""
     chosen = {key: value for key, value in asdict(options).items() if key != "force"}
     for key, default in asdict(source.defaults).items():
         chosen[key] = default if chosen[key] is None else chosen[key]
@@ -90,9 +92,7 @@ def fingerprint(source: Source, files: dict[str, Path], options: Options, items_
         {"role": role, "file": path.name, "sha256": sha256_of(path), "n_bytes": path.stat().st_size}
         for role, path in files.items()
     ]
-    depends_on = {"source": source.name, "options": chosen, "inputs": inputs, "recipe": RECIPE}
-    if items_through:
-        depends_on[THROUGH] = items_through
+    depends_on = {"source": source.name, "options": chosen, "inputs": inputs, "recipe": RECIPE, **(told or {})}
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
     return depends_on | {"fingerprint": digest}
 

@@ -8,6 +8,7 @@ no stock.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,14 +20,19 @@ from training.data.dataset import ITEMS_SCHEMA
 
 FOLDER: Final = "items"
 THROUGH: Final = "items_through"  # in dataset.json: the last update that the prepared items hold
+LOG: Final = "items_log"  # and the sha256 of that update, since logs of two places count alike
 
 
 def read_updates(folder: Path) -> ItemLog:
-    """The whole log of a data set; empty where there is none. Raises StoreUnavailableError."""
+    """The whole log of a data set, by its updates alone; empty where there is none. Raises StoreUnavailableError."""
     log = ItemLog(FolderObjects(folder / FOLDER), from_snapshot=False)
-    while not log.poll():
-        pass
+    log.catch_up(inf)
     return log
+
+
+def facts(log: ItemLog) -> dict[str, Any]:
+    """What dataset.json says of the log that was taken over; nothing without one. Raises StoreUnavailableError."""
+    return {THROUGH: log.through, LOG: log.digest(log.through)} if log.through else {}
 
 
 def with_updates(items: pa.Table, updates: Mapping[str, Item], *, add: bool) -> pa.Table:

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from fusionrec.adapters.item_objects import FolderObjects
-from fusionrec.item_log import ItemLog, ItemUpdate
+from fusionrec.item_log import ItemLog, ItemUpdate, segment
 from training.data.dataset import ITEMS_SCHEMA
 from training.data.sync import Progress
 from training.data.updates import FOLDER, read_updates, with_updates
@@ -64,7 +64,15 @@ def test_preparing_takes_new_updates_over_once(shop) -> None:
     assert (names["new"], names["i1"]) == ("rusk", "told")
     assert set(names) == {*(row["item_id"] for row in first.items.to_pylist()), "new"}
     assert second.metadata["items_through"] == 2
+    assert second.metadata["items_log"] == log.digest(2)
     assert second.data_hash == first.data_hash
     assert Progress.load(second).made_from != Progress.load(first).made_from  # features of items are computed anew
     shop.prepare(events, min_item_users=1)
     assert shop.reused
+    for number in (1, 2):  # a log of another place that counts alike
+        (first.folder / FOLDER / segment(number)).unlink()
+        log = ItemLog(FolderObjects(first.folder / FOLDER))
+        log.append(ItemUpdate("i1", 5, {"name": f"elsewhere {number}"}))
+    third = shop.prepare(events, min_item_users=1)
+    assert not shop.reused
+    assert third.metadata["items_log"] == log.digest(2) != second.metadata["items_log"]
