@@ -141,7 +141,7 @@ class SlateLog(Protocol):
 class Touch:
     """Somebody did this kind of thing with an item within this hour: what counts once, however often it was done."""
 
-    who: str  # a user, or `session:` and the id of a session
+    who: str  # a user, or `anonymous:` and one of the few voices of all sessions without a user
     item_id: str
     event_type: str
     hour: int  # since 1970 UTC

@@ -30,7 +30,7 @@ class Settings(BaseModel):
     event_stream: str = Field("", description="Firehose stream of the raw event log")
     slate_stream: str = Field("", description="Firehose stream of served slates")
     text_queue_url: str = Field("", description="SQS queue of texts to be scored")
-    text_model: Path | None = Field(None, description="folder of another text model than the one that is shipped")
+    text_model: str = Field("", description="s3://bucket/prefix of a text model, or a folder; empty = the shipped one")
     onnx_threads: int = Field(1, ge=1, le=16, description="threads of one ranking")
     bundle_check_s: float = Field(60.0, ge=0, description="how often to ask whether another bundle was promoted")
     item_check_s: float = Field(2.0, ge=0, description="how often to ask whether items changed")

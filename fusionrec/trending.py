@@ -2,9 +2,11 @@
 
 A touch is (who, item, kind of event, hour of sentAt). It counts once, with the worth of its kind: so the counts are a
 function of the set of events, whatever came late, twice, shuffled or again after a crash; and whoever hammers an item
-adds no more than the sum of WORTH to it in an hour. The rule for late events: a touch counts if its hour began at most
-KEPT_DAYS before it is absorbed, and no count that is older than KEPT_DAYS is ever read. So what is read equals a sorted
-replay, without exception.
+adds no more than the sum of WORTH to it in an hour. Sessions without a user cost nothing to open: each speaks with one
+of N_VOICES voices, by a hash of its id, and whatever it does is worth a view; so all of them together add no more than
+N_VOICES to an item in an hour, still as a function of the set. The rule for late events: a touch counts if its hour
+began at most KEPT_DAYS before it is absorbed, and no count that is older than KEPT_DAYS is ever read. So what is read
+equals a sorted replay, without exception.
 
     late(i)  = Σ_hours worth(i, hour) · 2^(-age / 6 hours)           the last 48 hours
     usual(i) = Σ_days  worth(i, day) · 2^(-age / 7 days)             the last 28 days
@@ -23,9 +25,11 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from math import log
 from typing import Final
 
+from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.observability import logger
 from fusionrec.ports import Clock, Interaction, ItemCounts, Touch
@@ -39,10 +43,13 @@ USUAL_HALF_LIFE_DAYS: Final = 7.0
 PRIOR: Final = 5.0
 MIN_LATE: Final = 3.0  # decayed worth of late below which an item is not listed
 WORTH: Final[Mapping[str, int]] = {"view": 1, "click": 1, "cart": 3, "purchase": 5, "rating": 1}  # a removal: none
+N_VOICES: Final = 32  # of sessions without a user: what thousands of them say of an item in an hour is worth so much
+VOICE: Final = "anonymous:"
 
 READ_MS: Final = 300.0  # an answer does not wait longer for the counts
 LATE_FRESH_S: Final = 10.0  # how old the counts of hours may be, and those of days
 USUAL_FRESH_S: Final = 300.0
+RETRY_S: Final = 5.0  # after the store did not answer, nobody asks again so long
 STALE_S: Final = 900.0  # what was read earlier stands in for a store that is away, this long
 
 Counts = Mapping[int, Mapping[str, int]]
@@ -52,13 +59,21 @@ def touches_of(events: Iterable[Interaction], now: datetime) -> list[Touch]:
     """What these events count for, each touch once, sorted. Copies that a log-in handed on count at their session."""
     oldest = int(now.timestamp() * 1000) // HOUR_MS - KEPT_DAYS * DAY_HOURS
     found = {
-        Touch(event.user_id, event.item_id, event.event_type, event.sent_at // HOUR_MS)
+        Touch(*_who_and_what(event), event.sent_at // HOUR_MS)
         for event in events
         if event.event_type in WORTH and not event.handed
     }
     newest = oldest + (KEPT_DAYS + 2) * DAY_HOURS  # no accepted event lies further ahead
     kept = (touch for touch in found if oldest <= touch.hour <= newest)
     return sorted(kept, key=lambda touch: (touch.hour, touch.item_id, touch.event_type, touch.who))
+
+
+def _who_and_what(event: Interaction) -> tuple[str, str, str]:
+    """Who counts, the item, and as which kind of event."""
+    if not event.user_id.startswith(SESSION_PREFIX):
+        return event.user_id, event.item_id, event.event_type
+    voice = sha256(event.user_id.encode("utf-8", "surrogatepass")).digest()[0] % N_VOICES
+    return f"{VOICE}{voice}", event.item_id, "view"
 
 
 def gains(hours: Counts, days: Counts, now_ms: int) -> dict[str, float]:
@@ -102,6 +117,7 @@ class Trends:
     def __init__(self, counts: ItemCounts, clock: Clock) -> None:
         self._counts, self._clock = counts, clock
         self._hours, self._days = _Held(), _Held()
+        self._away_until = float("-inf")
         self._lock = threading.Lock()
 
     def gains(self) -> dict[str, float] | None:
@@ -110,14 +126,17 @@ class Trends:
         hour = int(now // 3600)
         with self._lock:
             try:
-                self._refresh(now, hour)
+                if now >= self._away_until:
+                    self._refresh(now, hour)
             except StoreUnavailableError as error:
+                self._away_until = now + RETRY_S
                 logger.warning("counts not read", extra={"detail": str(error)})
             if min(self._hours.read_at, self._days.read_at) < now - STALE_S:
                 return None
             return gains(self._hours.counts, self._days.counts, int(now * 1000))
 
     def _refresh(self, now: float, hour: int) -> None:
+        """Both within one deadline. Raises StoreUnavailableError."""
         deadline = self._clock.deadline(READ_MS)
         if now - self._hours.read_at >= LATE_FRESH_S or hour != self._hours.last:
             read = self._counts.hours(hour - LATE_HOURS + 1, hour, deadline)

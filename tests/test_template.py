@@ -229,6 +229,16 @@ def test_a_function_may_do_what_its_variables_ask_for(name: str, variable: str) 
     assert granted == (variable in env_of(FUNCTIONS[name]))
 
 
+def test_another_text_model_is_a_parameter_and_may_be_read_by_the_function_that_scores() -> None:
+    assert TEMPLATE["Parameters"]["TextModelPrefix"]["Default"] == ""  # the model that is shipped
+    uri = {"Sub": "s3://${BundleBucket}/${TextModelPrefix}"}
+    assert TEMPLATE["Conditions"]["HasTextModel"] == {"Not": [{"Equals": [{"Ref": "TextModelPrefix"}, ""]}]}
+    assert env_of(FUNCTIONS["TextsFunction"])["FUSIONREC_TEXT_MODEL"] == {"If": ["HasTextModel", uri, ""]}
+    readers = [name for name, one in all_policies() if "TextModelPrefix" in json.dumps(one["Resource"])]
+    assert readers == [name for name in FUNCTIONS if "FUSIONREC_TEXT_MODEL" in env_of(FUNCTIONS[name])]
+    assert readers == ["TextsFunction"]
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_variables_are_fields_of_the_settings(name: str) -> None:
     variables = {variable for variable in env_of(FUNCTIONS[name]) if variable.startswith("FUSIONREC_")}

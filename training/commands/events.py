@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,28 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from fusionrec.errors import BadInputError
 from fusionrec.settings import Settings
 from training.commands.console import counted
-from training.commands.data import folder_name
+from training.commands.log_options import Cloud, From, LogPlace, Name, To, bars, data_folder, window_of
 
 if TYPE_CHECKING:
     from training.feedback.labels import LabelConfig
-    from training.feedback.log import Window
     from training.feedback.redrive import Outcome
 
 app = typer.Typer(help="What is made of the event log: labels, and live features built again.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Option("--data", "--dataset", help="name of a data set; default FUSIONREC_DATASET")]
-Cloud = Annotated[
-    bool, typer.Option("--cloud", help="the stores that the FUSIONREC_ variables name, not the local ones")
-]
-From = Annotated[str, typer.Option("--from", help="first day or time of receipt, UTC; e.g. 2026-11-01")]
-To = Annotated[str, typer.Option("--to", help="day or time before which receipt ended; 2026-11-02 leaves that day out")]
-LogPlace = Annotated[str, typer.Option("--log", help="folder or s3://bucket/prefix; default the data set's log/events")]
 
 
 @app.command()
@@ -105,13 +93,14 @@ def sentiment(
     limit: Annotated[int, typer.Option("--limit", help="how many rows to print", min=1)] = 30,
 ) -> None:
     """What reviews say: negative share of each item and category, its trend, and surges of negative ones."""
-    from fusionrec.text.scoring import TextScorer  # noqa: PLC0415
+    from fusionrec.adapters.text_models import open_text_model  # noqa: PLC0415
     from training.feedback.log import Log  # noqa: PLC0415
     from training.feedback.sentiment import opinions  # noqa: PLC0415
+    from training.feedback.stores import aws_client  # noqa: PLC0415
 
     settings, window, console = Settings.from_env(), window_of(start, end), Console()
     folder = data_folder(settings, data)
-    scorer = TextScorer.open(settings.text_model) if settings.text_model else TextScorer.open()
+    scorer = open_text_model(settings.text_model, lambda: aws_client("s3"))
     with bars(console) as report:
         found = opinions(
             Log.at(log or str(folder / "log" / "events")),
@@ -211,41 +200,3 @@ def show(console: Console, outcome: Outcome, only_list: bool) -> None:
         console.print(f"about {outcome.n_waiting} letters wait; a queue shows no more than the first of each group")
     if outcome.stayed and not only_list:
         raise BadInputError(f"{outcome.stayed.total()} letters cannot be read and stay; remove them by hand")
-
-
-def window_of(start: str, end: str) -> Window:
-    from training.feedback.log import Window  # noqa: PLC0415
-
-    first, last = moment(start, "--from"), moment(end, "--to")
-    if first and last and first >= last:
-        raise BadInputError(f"{start} is not before --to {end}, so nothing lies between them", pointer="--from")
-    return Window(first, last)
-
-
-def moment(text: str, option: str) -> datetime | None:
-    """A day or a time; without an offset it is UTC. Raises BadInputError."""
-    if not text:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadInputError(f"{text!r} is no day or time such as 2026-11-01", pointer=option) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def data_folder(settings: Settings, name: str) -> Path:
-    return settings.home / folder_name(name or settings.dataset)
-
-
-@contextmanager
-def bars(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
-
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = display.add_task(what, total=total)
-            display.update(tasks[what], completed=done, total=total)
-
-        yield report

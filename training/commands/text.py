@@ -54,11 +54,13 @@ def train(
 @app.command()
 def score(text: Annotated[list[str], typer.Argument(help="one or more texts, each in quotes")]) -> None:
     """What the model makes of a text."""
-    from fusionrec.text.scoring import SENTIMENTS, TextScorer  # noqa: PLC0415
+    from fusionrec.adapters.text_models import open_text_model  # noqa: PLC0415
+    from fusionrec.text.scoring import SENTIMENTS  # noqa: PLC0415
+    from training.feedback.stores import aws_client  # noqa: PLC0415
 
-    folder = Settings.from_env().text_model
+    scorer = open_text_model(Settings.from_env().text_model, lambda: aws_client("s3"))
     table = Table("text", "sentiment", *SENTIMENTS, "topics")
-    for line, found in zip(text, (TextScorer.open(folder) if folder else TextScorer.open()).score(text), strict=True):
+    for line, found in zip(text, scorer.score(text), strict=True):
         shares = [f"{share:.2f}" for share in found.probabilities]
         table.add_row(line[:60], found.sentiment, *shares, ", ".join(found.topics))
     Console().print(table)

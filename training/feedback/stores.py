@@ -8,9 +8,10 @@ from typing import Any
 
 from fusionrec.absorb import Absorber
 from fusionrec.adapters.clock import SystemClock
-from fusionrec.adapters.item_counts import DynamoCounts, SqliteCounts
+from fusionrec.adapters.item_counts import DynamoCounts
 from fusionrec.adapters.local_files import DeadLetterFiles, DirectSink
 from fusionrec.adapters.session_links import DynamoLinks, SqliteLinks
+from fusionrec.adapters.sqlite_counts import SqliteCounts
 from fusionrec.errors import BadInputError
 from fusionrec.ports import SessionLinks
 from fusionrec.settings import Settings

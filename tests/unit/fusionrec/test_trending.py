@@ -11,7 +11,7 @@ from fusionrec.adapters.memory import FixedClock, MemoryCounts
 from fusionrec.bundle.loader import load_bundle
 from fusionrec.catalogue_answers import trending_items
 from fusionrec.ports import Interaction, Touch
-from fusionrec.trending import HOUR_MS, KEPT_DAYS, Trends, gains, touches_of
+from fusionrec.trending import HOUR_MS, KEPT_DAYS, N_VOICES, Trends, gains, touches_of
 
 NOW = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -26,6 +26,35 @@ def test_one_person_counts_once_an_hour_and_kind() -> None:
     hammering = [event(at=NOW_MS - n * 1000) for n in range(500)]
     assert touches_of(hammering, NOW) == [Touch("u", "tea", "view", HOUR)]
     assert len(touches_of([event(kind=kind) for kind in ("view", "cart", "cart")], NOW)) == 2
+
+
+def flood(n: int, kind: str = "view") -> list[Touch]:
+    return touches_of([event(kind=kind, who=f"session:{number}") for number in range(n)], NOW)
+
+
+@pytest.mark.parametrize("kind", ["view", "cart", "purchase"])
+def test_sessions_without_a_user_have_few_voices_and_each_is_worth_a_view(kind: str) -> None:
+    assert len(flood(1, kind)) == 1
+    assert {touch.event_type for touch in flood(50, kind)} == {"view"}
+    assert 16 <= len(flood(32, kind)) <= N_VOICES
+    assert len(flood(2_000, kind)) == N_VOICES
+    everything = flood(2_000, "view") + flood(2_000, "purchase")
+    assert len(set(everything)) == N_VOICES
+
+
+def test_a_flood_of_sessions_moves_an_item_less_than_forty_users_do() -> None:
+    counts = MemoryCounts()
+    counts.add(flood(5_000, "purchase"))
+    counts.add(touches_of([event("jam", who=f"u{number}") for number in range(40)], NOW))
+    found = Trends(counts, FixedClock(NOW)).gains()
+    assert found is not None
+    assert found["tea"] < found["jam"]
+
+
+def test_voices_are_a_function_of_the_set_of_events() -> None:
+    events = [event(who=f"session:{number}") for number in range(100)]
+    assert touches_of(events[::-1] + events, NOW) == touches_of(events, NOW)
+    assert set(touches_of(events[:50], NOW)) | set(touches_of(events[50:], NOW)) == set(touches_of(events, NOW))
 
 
 def test_removals_impressions_and_copies_are_no_touch() -> None:
@@ -91,7 +120,27 @@ class TestTrends:
         clock.move(timedelta(minutes=10))
         assert trends.gains() is None
         counts.unreachable = False
+        clock.move(timedelta(seconds=5))
         assert trends.gains() is not None
+
+    def test_a_store_that_did_not_answer_is_left_alone_for_a_while(self) -> None:
+        class Counting(MemoryCounts):
+            n_asked = 0
+
+            def hours(self, first, last, deadline):
+                self.n_asked += 1
+                return super().hours(first, last, deadline)
+
+        clock, counts = FixedClock(NOW), Counting(unreachable=True)
+        trends = Trends(counts, clock)
+        assert [trends.gains() for _ in range(50)] == [None] * 50
+        assert counts.n_asked == 1
+        counts.unreachable = False
+        clock.move(timedelta(seconds=4.9))
+        assert trends.gains() is None
+        clock.move(timedelta(seconds=0.1))
+        assert trends.gains() == {}
+        assert counts.n_asked == 2
 
     def test_a_store_that_never_answered(self) -> None:
         assert Trends(MemoryCounts(unreachable=True), FixedClock(NOW)).gains() is None
