@@ -1,4 +1,4 @@
-"""The FIFO queue of accepted events: one message group a user, so each user has one writer, in order."""
+"""The FIFO queue of accepted events: one message group a user, so each user has one writer; and sending in batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusionrec.messages import to_message
 from fusionrec.ports import Interaction, Message
 
 BATCH: Final = 10  # SQS takes no more in one call
-BATCH_BYTES: Final = 256 * 1024  # nor more than this in all; one event alone is always shorter
+BATCH_BYTES: Final = 256 * 1024  # nor more than this in all; one message alone is always shorter
 ATTEMPTS: Final = 3
 
 
@@ -24,39 +24,36 @@ class SqsClient(Protocol):
     def send_message(self, **kwargs: Any) -> Mapping[str, Any]: ...
 
 
-class SqsSink:
-    """Puts events on the queue; a repetition within five minutes is dropped by the queue itself."""
-
-    def __init__(self, client: SqsClient, queue_url: str) -> None:
-        self._client, self._queue_url = client, queue_url
-
-    def put(self, messages: Sequence[Message]) -> None:
-        """Raises StoreUnavailableError; earlier batches may have been taken: putting all again is safe."""
-        for batch in _batches(messages):
-            pending = batch
-            for _ in range(ATTEMPTS):
-                pending = self._send(pending)
-                if not pending:
-                    break
-            else:
-                raise StoreUnavailableError("event_queue", f"{len(pending)} of {len(messages)} events were not taken")
-
-    def _send(self, entries: list[dict[str, str]]) -> list[dict[str, str]]:
-        """The entries that were not taken. Their order does not matter: the features are a function of the set."""
-        try:
-            answer = self._client.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
-        except (BotoCoreError, ClientError) as error:
-            raise StoreUnavailableError("event_queue", type(error).__name__) from error
-        failed = {failure["Id"] for failure in answer.get("Failed", ())}
-        return [entry for entry in entries if entry["Id"] in failed]
+Entry = dict[str, str]
 
 
-def _batches(messages: Sequence[Message]) -> Iterator[list[dict[str, str]]]:
-    """Entries of all events, in order, as few calls as the limits allow."""
-    batch: list[dict[str, str]] = []
+def send_all(client: SqsClient, queue_url: str, entries: Sequence[Entry], store: str) -> None:
+    """All entries, in as few calls as the queue's limits allow; what it did not take is sent again.
+
+    raises: StoreUnavailableError, after all were tried, or at once when the queue does not answer; some may be taken
+    """
+    n_refused = 0
+    for batch in _batches(entries):
+        pending = batch
+        for _ in range(ATTEMPTS):
+            try:
+                answer = client.send_message_batch(QueueUrl=queue_url, Entries=pending)
+            except (BotoCoreError, ClientError) as error:
+                raise StoreUnavailableError(store, type(error).__name__) from error
+            failed = {failure["Id"] for failure in answer.get("Failed", ())}
+            pending = [entry for entry in pending if entry["Id"] in failed]
+            if not pending:
+                break
+        n_refused += len(pending)
+    if n_refused:
+        raise StoreUnavailableError(store, f"{n_refused} of {len(entries)} messages were not taken")
+
+
+def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """In order."""
+    batch: list[Entry] = []
     n_bytes = 0
-    for place, event in enumerate(messages):
-        entry = _entry(place, event)
+    for entry in entries:
         size = len(entry["MessageBody"].encode())
         if batch and (len(batch) == BATCH or n_bytes + size > BATCH_BYTES):
             yield batch
@@ -67,7 +64,22 @@ def _batches(messages: Sequence[Message]) -> Iterator[list[dict[str, str]]]:
         yield batch
 
 
-def _entry(place: int, message: Message) -> dict[str, str]:
+class SqsSink:
+    """Puts events on the queue; a repetition within five minutes is dropped by the queue itself.
+
+    What is sent again comes out of order, which does not matter: the features are a function of the set.
+    """
+
+    def __init__(self, client: SqsClient, queue_url: str) -> None:
+        self._client, self._queue_url = client, queue_url
+
+    def put(self, messages: Sequence[Message]) -> None:
+        """Raises StoreUnavailableError; some may have been taken: putting all again is safe."""
+        entries = [_entry(place, message) for place, message in enumerate(messages)]
+        send_all(self._client, self._queue_url, entries, "event_queue")
+
+
+def _entry(place: int, message: Message) -> Entry:
     return {
         "Id": str(place),
         "MessageBody": to_message(message),

@@ -21,8 +21,8 @@ from fusionrec.adapters.memory import (
     MemoryLinks,
     MemoryLog,
     MemorySlates,
-    MemoryTexts,
 )
+from fusionrec.adapters.memory_texts import MemoryTexts
 from fusionrec.ingest import Ingester
 from fusionrec.observability import metrics
 from fusionrec.profile import Profiles

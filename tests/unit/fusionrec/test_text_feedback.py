@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fusionrec.active_model import ActiveModel
-from fusionrec.adapters.memory import FixedClock, MemoryAlarms, MemoryBundles, MemoryTexts, MemoryVotes
+from fusionrec.adapters.memory import FixedClock, MemoryBundles
+from fusionrec.adapters.memory_texts import MemoryAlarms, MemoryTexts, MemoryVotes
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import DAY_MS
 from fusionrec.hand_on import hand_on, readable

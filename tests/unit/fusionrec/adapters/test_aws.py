@@ -16,6 +16,7 @@ from moto import mock_aws
 from fusionrec.adapters.firehose import FirehoseEvents
 from fusionrec.adapters.s3 import S3Bundles
 from fusionrec.adapters.sqs import BATCH_BYTES, SqsDeadLetters, SqsSink
+from fusionrec.adapters.text_queue import TextQueue
 from fusionrec.bundle.loader import load_bundle
 from fusionrec.errors import BadInputError, BundleMissingError, BundleTamperedError, StoreUnavailableError
 from fusionrec.event_log import VERSION, from_record
@@ -60,7 +61,8 @@ def test_events_arrive_whole_in_one_group_a_user() -> None:
     assert sorted(map(len, groups.values())) == [1, 1, 1]
 
 
-def test_entries_that_failed_are_sent_again_and_given_up_in_the_end() -> None:
+@pytest.mark.parametrize("queue", [SqsSink, TextQueue])
+def test_entries_that_failed_are_sent_again_and_given_up_in_the_end(queue: Any) -> None:
     class Flaky:
         def __init__(self, failures: int) -> None:
             self.failures, self.sent = failures, []
@@ -73,13 +75,14 @@ def test_entries_that_failed_are_sent_again_and_given_up_in_the_end() -> None:
             return {}
 
     flaky = Flaky(1)
-    SqsSink(flaky, "url").put(EVENTS[:3])
+    queue(flaky, "url").put(EVENTS[:3])
     assert flaky.sent == [["0", "1", "2"], ["1"]]
-    with pytest.raises(StoreUnavailableError, match="1 of 3 events"):
-        SqsSink(Flaky(99), "url").put(EVENTS[:3])
+    with pytest.raises(StoreUnavailableError, match="1 of 3 messages"):
+        queue(Flaky(99), "url").put(EVENTS[:3])
 
 
-def test_long_events_go_in_calls_that_the_queue_takes() -> None:
+@pytest.mark.parametrize("kind", [SqsSink, TextQueue])
+def test_long_events_go_in_calls_that_the_queue_takes(kind: Any) -> None:
     class Limited:
         def __init__(self) -> None:
             self.sent: list[str] = []
@@ -93,7 +96,7 @@ def test_long_events_go_in_calls_that_the_queue_takes() -> None:
 
     queue, impression = Limited(), tuple("日" * 250 + str(n) for n in range(100))  # 75 kB an event
     long = [interaction(f"e{n}", "item-01", impression=impression) for n in range(12)]
-    SqsSink(queue, "url").put([*long, *EVENTS])
+    kind(queue, "url").put([*long, *EVENTS])
     assert queue.sent == [event.event_id for event in [*long, *EVENTS]]
 
 

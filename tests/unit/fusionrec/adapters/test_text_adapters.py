@@ -7,15 +7,18 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
-from fusionrec.adapters.memory import MemoryVotes
+from fusionrec.adapters.memory_texts import MemoryVotes
 from fusionrec.adapters.surge_alarms import AlarmFiles, BusAlarms
+from fusionrec.adapters.text_models import open_text_model
 from fusionrec.adapters.text_queue import TextQueue
 from fusionrec.adapters.text_votes import DynamoVotes, SqliteVotes
-from fusionrec.errors import StoreUnavailableError
+from fusionrec.errors import BundleMissingError, BundleTamperedError, StoreUnavailableError
 from fusionrec.messages import from_message
 from fusionrec.ports import Interaction
+from fusionrec.text.scoring import PACKAGED
 
 ALARM = {"alarmId": "item:x@1", "kind": "item", "name": "x", "at": 1_760_000_000_000}
 
@@ -79,6 +82,50 @@ def test_the_queue_takes_ten_texts_a_call() -> None:
     assert [from_message(body) for body in sqs.bodies] == events
     with pytest.raises(StoreUnavailableError, match="3 of 23"):
         TextQueue(Sqs(n_refused=1), "url").put(events)
+
+
+class TestTextModel:
+    """Where it comes from; the one in the bucket is the one that is shipped, under another prefix."""
+
+    @pytest.fixture
+    def s3(self, monkeypatch: pytest.MonkeyPatch):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "none")
+        with mock_aws():
+            client = boto3.client("s3", region_name="us-east-1")
+            client.create_bucket(Bucket="shop")
+            for path in PACKAGED.iterdir():
+                client.put_object(Bucket="shop", Key=f"text-model/{path.name}", Body=path.read_bytes())
+            yield client
+
+    def test_from_a_bucket_a_folder_or_beside_the_code(self, s3) -> None:
+        made = [open_text_model(uri, lambda: s3) for uri in ("s3://shop/text-model/", str(PACKAGED), "")]
+        scores = [model.score(["It broke after a day, terrible quality."]) for model in made]
+        assert scores[0] == scores[1] == scores[2]
+        assert scores[0][0].sentiment == "negative"
+
+    def test_s3_is_asked_only_where_it_is_named(self) -> None:
+        def no_client():
+            raise AssertionError("nothing is to be asked")
+
+        assert open_text_model("", no_client).version
+
+    def test_what_is_not_there_or_not_its_cards_is_refused(self, s3) -> None:
+        with pytest.raises(BundleMissingError, match="s3://shop/elsewhere/model"):
+            open_text_model("s3://shop/elsewhere", lambda: s3)
+        with pytest.raises(BundleMissingError, match="is not there"):
+            open_text_model("s3://nobodys-bucket/x", lambda: s3)
+        s3.put_object(Bucket="shop", Key="text-model/sentiment.onnx", Body=b"another graph")
+        with pytest.raises(BundleTamperedError):
+            open_text_model("s3://shop/text-model", lambda: s3)
+
+    def test_a_bucket_that_is_away_is_said_to_be(self) -> None:
+        class Away:
+            def get_object(self, **kwargs):
+                raise EndpointConnectionError(endpoint_url="http://s3")
+
+        with pytest.raises(StoreUnavailableError, match="EndpointConnectionError"):
+            open_text_model("s3://shop/text-model", Away)
 
 
 class Bus:
