@@ -1,4 +1,4 @@
-"""Slates for many users at once, by the promoted bundle: the same rows, transforms and graph as in serving.
+"""Slates for many users at once, by the promoted bundle: the same rows, transforms, graph and items as in serving.
 
 Users' histories are their `user_profile` rows at the newest cut-off, the rows that the online store holds. Work is
 kept in parts beside the output and is continued; the output appears by rename when it is whole.
@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,14 +21,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from fusionrec.adapters.item_objects import FolderObjects
 from fusionrec.bundle.loader import Bundle
 from fusionrec.contracts.recommendations import ScenarioName
 from fusionrec.errors import BadInputError, DataError
 from fusionrec.filters.eligibility import SCENARIOS, hidden_items, mask
+from fusionrec.fresh import Fresh
+from fusionrec.item_log import ItemLog
+from fusionrec.live_items import Items, LiveItems
 from fusionrec.ports import UserState
 from fusionrec.scoring import Ranking, Scorer
 from fusionrec.transforms import History, event_codes, merge_history, model_input
 from training.data.dataset import Dataset
+from training.data.updates import FOLDER
 
 SCHEMA: Final = pa.schema(
     [("user_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float32())]
@@ -53,14 +59,40 @@ class Scored:
     n_fresh: int
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A bundle's items as of the item log, and which log: its length and the sha256 of its last update."""
+
+    items: Items
+    log: str
+
+
+def told_of(bundle: Bundle, folder: Path) -> Told | None:
+    """What the item log of this data set says, as the API would serve it; None without one.
+
+    raises: StoreUnavailableError when it cannot be read
+    """
+    log = ItemLog(FolderObjects(folder / FOLDER))
+    log.catch_up(inf)
+    if not log.through:
+        return None
+    return Told(LiveItems(log, 0.0).of(bundle), f"{log.through}:{log.digest(log.through)}")
+
+
 class BatchScorer:
     """Ranks users by their histories, a batch at a time."""
 
-    def __init__(self, bundle: Bundle, scorer: Scorer, now_ms: int, options: Options) -> None:
-        """raises: BadInputError when the graph ranks fewer items than are asked for"""
+    def __init__(self, bundle: Bundle, scorer: Scorer, now_ms: int, options: Options, told: Told | None = None) -> None:
+        """told: what the shop said of items since the bundle was made; None: nothing
+
+        raises: BadInputError when the graph ranks fewer items than are asked for
+        """
         if options.n_results > bundle.manifest.top_k:
             raise BadInputError(f"the model ranks {bundle.manifest.top_k} items, not more", pointer="--n-results")
-        self.bundle, self.scorer, self.now_ms, self.options = bundle, scorer, now_ms, options
+        self.bundle = told.items.bundle if told else bundle
+        self.fresh = told.items.fresh if told else Fresh.none(bundle.n_items)
+        self.log = told.log if told else ""
+        self.scorer, self.now_ms, self.options = scorer, now_ms, options
 
     def slates(self, users: Sequence[str], histories: Sequence[History]) -> pa.Table:
         """Rows of SCHEMA, user by user in the given order. Those with like histories share a batch, to pad less."""
@@ -74,7 +106,7 @@ class BatchScorer:
 
     def _rank(self, histories: Sequence[History]) -> list[Ranking]:
         catalogue, scenario = self.bundle.catalogue, SCENARIOS[self.options.scenario]
-        indices = [catalogue.find(history.item_ids) for history in histories]
+        indices = [self.fresh.stand_ins(catalogue.find(history.item_ids)) for history in histories]
         known = [found > 0 for found in indices]
         inputs = model_input(
             [found[keep] for found, keep in zip(indices, known, strict=True)],
@@ -83,7 +115,10 @@ class BatchScorer:
             [self.now_ms] * len(histories),
         )
         hidden = [catalogue.find(list(hidden_items(each, (), scenario, self.now_ms))) for each in histories]
-        return self.scorer.top_of_each(inputs, np.stack([mask(self.bundle.n_items, [each]) for each in hidden]))
+        gone = catalogue.unavailable
+        eligible = np.stack([mask(catalogue.n_rows - 1, [each, gone]) for each in hidden])
+        rankings = self.scorer.top_of_each(inputs, eligible[:, : self.bundle.n_items + 1])
+        return [self.fresh.joined(ranking, row) for ranking, row in zip(rankings, eligible, strict=True)]
 
     def _table(self, users: Sequence[str], rankings: Sequence[Ranking]) -> pa.Table:
         item_of = self.bundle.catalogue.item_id
@@ -168,6 +203,8 @@ def _job(batch: BatchScorer, users: Sequence[str]) -> bytes:
     """All that the slates depend on."""
     asked = hashlib.sha256("\n".join(users).encode()).hexdigest()
     facts = {"model_version": batch.bundle.manifest.model_version, "now_ms": batch.now_ms, "users": asked}
+    if batch.log:
+        facts["items_log"] = batch.log
     return json.dumps({**facts, **asdict(batch.options)}, sort_keys=True).encode()
 
 

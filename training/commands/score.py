@@ -38,7 +38,7 @@ def score(
     from fusionrec.adapters.local_files import FolderBundles  # noqa: PLC0415
     from fusionrec.bundle.loader import load_bundle  # noqa: PLC0415
     from fusionrec.scoring import Scorer  # noqa: PLC0415
-    from training.batch_scoring import BatchScorer, Options, Profiles  # noqa: PLC0415
+    from training.batch_scoring import BatchScorer, Options, Profiles, told_of  # noqa: PLC0415
     from training.batch_scoring import score as run  # noqa: PLC0415
 
     if scenario not in SCENARIOS:
@@ -50,7 +50,10 @@ def score(
     chosen = _users(users, profiles)
     console.print(f"model {bundle.manifest.model_version} on {_device(scorer.on_gpu)}", soft_wrap=True)
     now_ms = round(dataset.cutoffs.data_end.timestamp() * 1000)
-    batch = BatchScorer(bundle, scorer, now_ms, Options(n_results, scenario, batch_size))  # type: ignore[arg-type]
+    options, told = Options(n_results, scenario, batch_size), told_of(bundle, dataset.folder)  # type: ignore[arg-type]
+    if told is not None:
+        console.print(f"items as of update {told.log.partition(':')[0]} of the item log")
+    batch = BatchScorer(bundle, scorer, now_ms, options, told)
     started = time.perf_counter()
     with _bar(console, len(chosen)) as advance:
         done = run(batch, profiles, chosen, out, advance)

@@ -10,15 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fusionrec.adapters.item_objects import FolderObjects
 from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySlates
 from fusionrec.bundle.loader import Bundle, load_bundle
 from fusionrec.contracts.recommendations import RecommendationRequest
 from fusionrec.errors import BadInputError, DataError
 from fusionrec.feature_spec import DAY_MS, USER_PROFILE
 from fusionrec.ports import default_row
+from fusionrec.recommend import Recommender
 from fusionrec.scoring import Scorer
+from tests.suites.live_shop import LiveShop
 from tests.suites.serving import active_model, recommender
-from training.batch_scoring import SCHEMA, BatchScorer, Options, Profiles, Scored, score
+from training.batch_scoring import SCHEMA, BatchScorer, Options, Profiles, Scored, score, told_of
 from training.data.dataset import Cutoffs, Dataset
 from training.shop import NOW, NOW_MS
 
@@ -103,6 +106,61 @@ def test_slates_are_those_of_the_api(
         answer = api.recommend(RecommendationRequest.model_validate(asked)).item_list
         assert [item for item, _ in found[user]] == [item.item_id for item in answer], user
         np.testing.assert_allclose([s for _, s in found[user]], [item.score for item in answer], rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture
+def shop(toy_bundle: Path, tmp_path: Path) -> LiveShop:
+    """Told of a new item, of one that is sold out, and of a changed one."""
+    shop = LiveShop(toy_bundle, FolderObjects(tmp_path / "items"))
+    shop.put("new", name="rusk", brand="brand 1", category="bakery rusk")
+    shop.put("item-03", available=False)
+    shop.put("item-04", name="changed", brand="brand 1")
+    return shop
+
+
+def test_items_are_those_of_the_api_too(
+    bundle: Bundle, scorer: Scorer, profiles: Profiles, rows: list[dict], tmp_path: Path, shop: LiveShop
+) -> None:
+    clock = FixedClock(NOW)
+    store = MemoryFeatures(clock)
+    looked = {"history_item_ids": ["new"], "history_event_types": ["view"], "history_sent_at": [NOW_MS - DAY_MS]}
+    for row in rows:
+        store.put(USER_PROFILE, row["user_id"], {k: v for k, v in row.items() if k != "user_id"}, NOW_MS)
+    store.put(USER_PROFILE, "u00", looked, NOW_MS)
+    table = pq.read_table(tmp_path / "features" / "user_profile.parquet").to_pylist()
+    table = [row | looked if row["user_id"] == "u00" and row["event_timestamp"] == NOW else row for row in table]
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "features" / "user_profile.parquet", coerce_timestamps="us")
+    profiles = Profiles(Dataset(tmp_path, "toy", "csv", True, "", Cutoffs(NOW, NOW, NOW), {}, "", {}))
+
+    told = told_of(bundle, tmp_path)
+    work = BatchScorer(bundle, scorer, NOW_MS, Options(n_results=10, batch_size=4), told)
+    score(work, profiles, profiles.user_ids, tmp_path / "out", lambda *_: None)
+    found = slates(tmp_path / "out")
+    api = Recommender(store, shop.models, MemorySlates(), clock)
+    for user in profiles.user_ids:
+        asked = {"userId": user, "numResults": 10, "diversity": 0.0}
+        answer = api.recommend(RecommendationRequest.model_validate(asked)).item_list
+        assert [item for item, _ in found[user]] == [item.item_id for item in answer], user
+        np.testing.assert_allclose([s for _, s in found[user]], [item.score for item in answer], rtol=1e-4, atol=1e-4)
+    shown = {item for slate in found.values() for item, _ in slate}
+    assert "new" in shown
+    assert "item-03" not in shown
+
+
+def test_a_longer_log_is_another_job(
+    bundle: Bundle, scorer: Scorer, profiles: Profiles, tmp_path: Path, shop: LiveShop
+) -> None:
+    def run() -> int:
+        work = BatchScorer(bundle, scorer, NOW_MS, Options(n_results=6), told_of(bundle, tmp_path))
+        return score(work, profiles, profiles.user_ids, tmp_path / "out", lambda *_: None).n_fresh
+
+    assert [run(), run()] == [11, 0]
+    shop.put("item-05", available=False)
+    assert [run(), run()] == [11, 0]
+
+
+def test_a_data_set_without_a_log_is_scored_as_the_bundle_is(bundle: Bundle, tmp_path: Path) -> None:
+    assert told_of(bundle, tmp_path) is None
 
 
 def test_an_interrupted_run_continues(bundle: Bundle, scorer: Scorer, profiles: Profiles, tmp_path: Path) -> None:
