@@ -41,7 +41,7 @@ def handler_case(folder: Path, users: Sequence[str], n_requests: int) -> dict[st
     from functions.local_setup import configure  # noqa: PLC0415 - the environment comes before the handlers
 
     configure()
-    from functions.local_server import LocalContext, proxy_event  # noqa: PLC0415
+    from functions.local_gateway import LocalContext, proxy_event  # noqa: PLC0415
     from functions.recommend.app import handler  # noqa: PLC0415
     from fusionrec.observability import metrics  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from functions.local_server import proxy_event
+from functions.local_gateway import proxy_event
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION
 from infra import rie
 

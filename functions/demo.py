@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from functions.local_server import Gateway
+from functions.local_gateway import Gateway
 from functions.local_setup import configure
 from fusionrec.errors import FusionrecError
 

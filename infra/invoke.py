@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from functions.local_server import ROUTES
+from functions.local_gateway import ROUTES
 from infra import rie
 
 BUILT: Final = rie.ROOT / ".aws-sam" / "build"

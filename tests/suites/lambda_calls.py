@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from functions.local_server import LocalContext, proxy_event
+from functions.local_gateway import LocalContext, proxy_event
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 

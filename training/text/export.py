@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,30 @@ from training.text.model import Linear
 from training.text.topics import table
 
 OPSET: Final = 18
+# Operator, inputs, output, attributes: from `features` to `sentiment`, then to `topics`.
+NODES: Final[Sequence[tuple[str, list[str], str, dict[str, int]]]] = (
+    ("Equal", ["features", "padding"], "is_padding", {}),
+    ("Not", ["is_padding"], "is_feature", {}),
+    ("Cast", ["is_feature"], "present", {"to": TensorProto.FLOAT}),
+    ("ReduceSum", ["present", "length_axis"], "counted", {"keepdims": 1}),
+    ("Max", ["counted", "one"], "n_features", {}),
+    ("Sqrt", ["n_features"], "root", {}),
+    ("Mod", ["features", "n_buckets"], "buckets", {}),
+    ("Gather", ["weights", "buckets"], "small_rows", {"axis": 0}),
+    ("Cast", ["small_rows"], "rows", {"to": TensorProto.FLOAT}),
+    ("Unsqueeze", ["present", "last_axis"], "mask", {}),
+    ("Mul", ["rows", "mask"], "kept_rows", {}),
+    ("ReduceSum", ["kept_rows", "length_axis"], "sums", {"keepdims": 0}),
+    ("Div", ["sums", "root"], "means", {}),
+    ("Add", ["means", "bias"], "logits", {}),
+    ("Softmax", ["logits"], "sentiment", {"axis": 1}),
+    ("Unsqueeze", ["features", "last_axis"], "columns", {}),
+    ("Equal", ["columns", "terms"], "matches", {}),
+    ("Cast", ["matches"], "match_bytes", {"to": TensorProto.UINT8}),
+    ("ReduceMax", ["match_bytes", "length_axis"], "found_bytes", {"keepdims": 0}),
+    ("Cast", ["found_bytes"], "found", {"to": TensorProto.FLOAT}),
+    ("MatMul", ["found", "membership"], "topics", {}),
+)
 
 
 def export(model: Linear, folder: Path, card: Mapping[str, Any]) -> Path:
@@ -57,31 +81,8 @@ def graph_of(model: Linear) -> onnx.ModelProto:
         "terms": hashes[None, None, :],
         "membership": membership,
     }
-    nodes = [
-        ("Equal", ["features", "padding"], "is_padding", {}),
-        ("Not", ["is_padding"], "is_feature", {}),
-        ("Cast", ["is_feature"], "present", {"to": TensorProto.FLOAT}),
-        ("ReduceSum", ["present", "length_axis"], "counted", {"keepdims": 1}),
-        ("Max", ["counted", "one"], "n_features", {}),
-        ("Sqrt", ["n_features"], "root", {}),
-        ("Mod", ["features", "n_buckets"], "buckets", {}),
-        ("Gather", ["weights", "buckets"], "small_rows", {"axis": 0}),
-        ("Cast", ["small_rows"], "rows", {"to": TensorProto.FLOAT}),
-        ("Unsqueeze", ["present", "last_axis"], "mask", {}),
-        ("Mul", ["rows", "mask"], "kept_rows", {}),
-        ("ReduceSum", ["kept_rows", "length_axis"], "sums", {"keepdims": 0}),
-        ("Div", ["sums", "root"], "means", {}),
-        ("Add", ["means", "bias"], "logits", {}),
-        ("Softmax", ["logits"], "sentiment", {"axis": 1}),
-        ("Unsqueeze", ["features", "last_axis"], "columns", {}),
-        ("Equal", ["columns", "terms"], "matches", {}),
-        ("Cast", ["matches"], "match_bytes", {"to": TensorProto.UINT8}),
-        ("ReduceMax", ["match_bytes", "length_axis"], "found_bytes", {"keepdims": 0}),
-        ("Cast", ["found_bytes"], "found", {"to": TensorProto.FLOAT}),
-        ("MatMul", ["found", "membership"], "topics", {}),
-    ]
     graph = helper.make_graph(
-        [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in nodes],
+        [helper.make_node(kind, inputs, [output], **attributes) for kind, inputs, output, attributes in NODES],
         "text",
         [helper.make_tensor_value_info("features", TensorProto.INT64, ["B", "L"])],
         [

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from functions.absorb.app import handler
-from functions.local_server import LocalContext
+from functions.local_gateway import LocalContext
 from fusionrec.adapters.memory import FixedClock, MemoryFeatures
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.messages import to_message

@@ -8,9 +8,13 @@ import pytest
 
 from functions import wiring
 from functions.catalogue.app import handler
-from functions.local_server import LocalContext, proxy_event
+from functions.events.app import handler as events
+from functions.local_gateway import LocalContext, proxy_event
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemoryLog, MemorySink
+from fusionrec.ingest import Ingester
 from tests.suites.lambda_calls import Answer, call
 from tests.suites.live_shop import LiveShop
+from tests.suites.serving import NOW
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +53,25 @@ def test_while_the_log_is_away_it_says_when_to_come_back(shop) -> None:
     answer = call(handler, "PUT", "/v1/items/new", {"name": "x"})
     assert (answer.status, answer.json["code"]) == (503, "unavailable")
     assert answer.headers["Retry-After"]
+
+
+def test_an_event_on_an_item_that_nobody_can_look_up_is_to_come_again(shop, monkeypatch) -> None:
+    clock = FixedClock(NOW)
+    ingester = Ingester(MemorySink(), MemoryLog(), MemoryFeatures(clock), shop.models, clock)
+    monkeypatch.setattr(wiring, "ingester", lambda: ingester)
+    event = {"eventId": "e", "eventType": "view", "itemId": "new", "sentAt": NOW.isoformat()}
+    body = {"sessionId": "s", "eventList": [event]}
+    shop.put("new", name="rusk")
+    shop.objects.unreachable = True
+    answer = call(events, "POST", "/v1/events", body)
+    assert (answer.status, answer.json["code"]) == (503, "unavailable")
+    assert answer.json["detail"] == (
+        "whether there is an item 'new' cannot be told now; send the same events again shortly"
+    )
+    assert answer.headers["Retry-After"]
+    shop.objects.unreachable = False
+    shop.models._items._not_before = 0.0  # a second later
+    assert call(events, "POST", "/v1/events", body).json == {"accepted": 1, "duplicates": 0, "rejected": []}
 
 
 def test_only_put_is_answered() -> None:

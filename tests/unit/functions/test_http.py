@@ -226,7 +226,7 @@ def test_a_good_slate_on_the_wire(world) -> None:
 
 
 def test_the_stage_prefix_of_a_rest_api_is_no_part_of_the_path(world) -> None:
-    from functions.local_server import LocalContext, proxy_event  # noqa: PLC0415
+    from functions.local_gateway import LocalContext, proxy_event  # noqa: PLC0415
 
     event = proxy_event("GET", "/health/live", "", {}, b"", "r")
     event["requestContext"] |= {"stage": "prod", "path": "/prod/health/live"}

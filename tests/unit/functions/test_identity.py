@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions.events.app import handler as events
-from functions.local_server import LocalContext, proxy_event
+from functions.local_gateway import LocalContext, proxy_event
 from functions.recommend.app import handler as recommend
 from functions.users.app import handler as users
 from fusionrec.adapters.memory import FixedClock

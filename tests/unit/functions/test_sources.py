@@ -10,7 +10,7 @@ import pytest
 from moto import mock_aws
 
 from functions import wiring
-from functions.local_server import LocalContext
+from functions.local_gateway import LocalContext
 from functions.sources.app import handler
 from fusionrec.adapters.memory import FixedClock
 from fusionrec.adapters.s3_drops import S3Drops

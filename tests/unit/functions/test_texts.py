@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from functions import wiring
 from functions.absorb.app import handler as absorb
-from functions.local_server import LocalContext
+from functions.local_gateway import LocalContext
 from functions.texts.app import handler
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.messages import to_message
