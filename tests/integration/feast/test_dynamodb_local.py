@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import botocore.session
@@ -13,9 +15,10 @@ from feast import FeatureStore, RepoConfig
 from fusionrec.adapters.clock import Countdown
 from fusionrec.adapters.feast_dynamodb import DynamoFeatures
 from fusionrec.adapters.feast_sdk import SdkFeatures
-from fusionrec.adapters.item_counts import DynamoCounts
+from fusionrec.adapters.item_counts import KNOWN, DynamoCounts, _why
 from fusionrec.adapters.memory import FixedClock
 from fusionrec.adapters.session_links import DynamoLinks
+from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import USER_SESSION
 from fusionrec.ports import default_row
 from infra import dynamodb_local
@@ -23,7 +26,7 @@ from infra.rie import RuntimeUnavailableError
 from tests.contract import test_feast_readers as readers
 from tests.contract.test_item_counts import table as make_counts_table
 from tests.suites.feature_readers import NOW, NOW_MS, SESSION
-from tests.suites.item_counts import ItemCountsSuite
+from tests.suites.item_counts import HOUR, SOON, ItemCountsSuite, touch
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.enable_socket]
 
@@ -80,6 +83,32 @@ class TestCounts(ItemCountsSuite):
     def counts(self, client: Any) -> DynamoCounts:
         make_counts_table(client)
         return DynamoCounts(client, "fusionrec")
+
+    def test_writers_at_once_meet_and_count_each_touch_once(self, counts: DynamoCounts, client: Any) -> None:
+        """Eight consumers on one item, each with half of the same touches; the store cancels what collides."""
+        touches = [touch(f"u{n}", kind=kind) for n in range(40) for kind in ("view", "cart")]
+
+        def consume(number: int) -> None:
+            mine = Random(number).sample(touches, k=40)
+            while mine:
+                portion = mine[:5]
+                try:
+                    counts.add(portion)
+                except StoreUnavailableError:  # six times others were first: told again, as the log's replay does
+                    continue
+                del mine[:5]
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(consume, range(8)))
+        counts.add(touches)
+        assert counts.hours(HOUR, HOUR, SOON) == {HOUR: {"tea": 40 * (1 + 3)}}
+        assert counts.days(HOUR // 24, HOUR // 24, SOON) == {HOUR // 24: {"tea": 40 * (1 + 3)}}
+
+    def test_a_cancelled_transaction_says_why(self, counts: DynamoCounts, client: Any) -> None:
+        counts.add([touch()])
+        with pytest.raises(client.exceptions.TransactionCanceledException) as caught:
+            counts._count([touch(), touch("u2")])  # as another writer would have, in between
+        assert _why(caught.value) == KNOWN
 
 
 NEWEST_WINS = "fusionrec.adapters.newest_wins_store.NewestWinsOnlineStore"
