@@ -57,11 +57,16 @@ class Transitions(SparseRows):
         return torch.stack([self.strengths(recent, candidates), self.successions.strengths(recent, candidates)], dim=1)
 
     def fit(self, data: Interactions, now_ms: int, run: Run = QUIET) -> Self:
-        followers = follow(data, self.config)
-        self.successions.keep_matrix(successions(data), self.config.n_successors)
+        return self.settle(follow(data, self.config), successions(data), data.content, run)
+
+    def settle(
+        self, followers: sp.csr_matrix, times: sp.csr_matrix, content: sp.csr_matrix | None, run: Run = QUIET
+    ) -> Self:
+        """The part from what was counted: `follow` and `successions`, which are sums over users."""
+        self.successions.keep_matrix(times.log1p(), self.config.n_successors)
         run.progress(0.5)
-        if self.config.n_alike and data.content is not None:
-            lenders = rows_to_one(alike(data.content, self.config.n_alike, power=4.0))
+        if self.config.n_alike and content is not None:
+            lenders = rows_to_one(alike(content, self.config.n_alike, power=4.0))
             followers = followers + lenders @ followers + followers @ lenders.T
             run.progress(0.8)
         followers = sp.csr_matrix(followers)
@@ -90,13 +95,12 @@ def follow(data: Interactions, config: TransitionsConfig) -> sp.csr_matrix:
 
 
 def successions(data: Interactions) -> sp.csr_matrix:
-    """log(1 + n) of how often an item came right after another, float32 (n_items + 1, n_items + 1)."""
+    """How often an item came right after another, float32 (n_items + 1, n_items + 1)."""
     users = data.users
     pairs = np.flatnonzero((users[1:] == users[:-1]) & (data.items[1:] != data.items[:-1]))
     shape = (data.n_items + 1, data.n_items + 1)
     counts = sp.csr_matrix((np.ones(len(pairs), np.float32), (data.items[pairs], data.items[pairs + 1])), shape=shape)
     counts.sum_duplicates()
-    counts.data = np.log1p(counts.data)
     return counts
 
 
