@@ -22,13 +22,21 @@ from training.fusion.evidence import width_of, width_of_user
 from training.fusion.facts import ItemFacts
 from training.fusion.ranker import FusedRanker, SecondStage
 from training.fusion.stacker import Ensemble, Stacker, StackerConfig
+from training.fusion.stacker_fit import StackerFitConfig
 from training.interactions import Interactions, Requests
 from training.loop import LoopConfig
+from training.models.als import Als
 from training.models.attention import Attention, AttentionConfig
 from training.models.content import Content
 from training.models.ease import Ease, EaseConfig
+from training.models.graph import Graph, GraphConfig
+from training.models.item_knn import ItemKnn
 from training.models.popularity import Popularity, PopularityConfig
-from training.models.transitions import Transitions
+from training.models.protocol import Part
+from training.models.slist import Slist
+from training.models.sparse_rows import Rows
+from training.models.transitions import Transitions, TransitionsConfig
+from training.models.two_tower import TwoTower
 from training.models.windows import WindowsConfig
 from training.neighbours import Neighbours, nearest_by_vectors, strongest_weights
 
@@ -91,29 +99,44 @@ def write_toy_bundle(folder: Path) -> Path:
     return write_bundle(folder, ranker, parts, created_at=NOW)
 
 
-def random_ranker(n_items: int, seed: int = 0, *, dim: int = 64, n_neighbours: int = 128) -> FusedRanker:
-    """A ranker of true structure and size with random weights, for timing: five parts, two stages."""
+def random_ranker(n_items: int, seed: int = 0) -> FusedRanker:
+    """A ranker with random weights, for timing: structure and size are those of the recipe where items are rare, the
+    largest that there is: ten parts, two stages."""
     torch.manual_seed(seed)
-    popularity, ease = Popularity(n_items), Ease(n_items)
-    popularity.log_new = popularity.log_popularity = torch.log_softmax(torch.randn(n_items + 1), dim=0)
-    transitions, content = Transitions(n_items), Content(n_items)
-    for rows, n, at_most in (
-        (ease, n_neighbours, ease.config.max_items),
-        (transitions, n_neighbours, n_items),
-        (transitions.successions, transitions.config.n_successors, n_items),
-        (content, content.config.n_neighbours, n_items),
-    ):
-        head = torch.randperm(n_items)[:at_most].numpy() + 1
-        rows.keep(head, torch.randint(1, n_items + 1, (len(head), n)), torch.randn(len(head), n).mul_(0.05))
-    attention = Attention(n_items, AttentionConfig(dim=dim, max_items=n_items)).eval()
-    parts = [popularity, ease, transitions, content, attention]
+    parts = _random_parts(n_items)
     facts = ItemFacts(n_items)
     facts.table = torch.rand(facts.table.shape)
-    members = [Stacker(len(parts), width_of(parts), width_of_user(len(parts)), StackerConfig()) for _ in range(2)]
+    sizes = (len(parts), width_of(parts), width_of_user(len(parts)), StackerConfig())
+    members = [Stacker(*sizes) for _ in range(StackerFitConfig().n_members)]
     for parameter in (parameter for member in members for parameter in member.parameters()):
         torch.nn.init.normal_(parameter, std=0.1)
     second = SecondStage(Ensemble(members), facts)
     return FusedRanker(parts, AdditiveFusion(len(parts)), TOP_K, second).eval()
+
+
+def _random_parts(n_items: int) -> list[Part]:
+    popularity = Popularity(n_items)
+    popularity.log_new = popularity.log_popularity = torch.log_softmax(torch.randn(n_items + 1), dim=0)
+    ease, slist, content, item_knn = Ease(n_items), Slist(n_items), Content(n_items), ItemKnn(n_items)
+    transitions = Transitions(n_items, TransitionsConfig(n_alike=20, n_neighbours=256))
+    graph, als = Graph(n_items, GraphConfig(n_factors=64)), Als(n_items)
+    graph.heard, graph.told, als.vectors = (
+        torch.randn(vectors.shape).mul_(0.05) for vectors in (graph.heard, graph.told, als.vectors)
+    )
+    sparse: tuple[tuple[Rows, int, int], ...] = (
+        (ease, ease.config.n_neighbours, ease.config.max_items),
+        (slist, slist.config.n_neighbours, slist.config.max_items),
+        (transitions, transitions.config.n_neighbours, n_items),
+        (transitions.successions, transitions.config.n_successors, n_items),
+        *((rows, rows.config.n_neighbours, n_items) for rows in (content, item_knn, graph)),
+    )
+    for rows, n, at_most in sparse:
+        head = torch.randperm(n_items)[:at_most].numpy() + 1
+        rows.keep(head, torch.randint(1, n_items + 1, (len(head), n)), torch.randn(len(head), n).mul_(0.05))
+    attention = Attention(n_items, AttentionConfig(max_items=n_items)).eval()
+    two_tower = TwoTower(n_items).eval()
+    two_tower.settle()
+    return [popularity, ease, transitions, slist, content, attention, item_knn, als, graph, two_tower]
 
 
 def write_random_bundle(folder: Path, n_items: int = 12_000, seed: int = 0) -> Path:
