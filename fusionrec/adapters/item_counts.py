@@ -4,9 +4,9 @@ It notes each touch and adds to the two sums in one transaction, under the condi
 a crash, a repetition or a second writer cannot count it twice, and nothing is read, changed and written back.
 
 A sum is an attribute of a small row: for each hour, and each day, SHARDS rows by person times ITEM_PARTS by item. The
-shard is part of the partition key, so the writes of the running hour spread over SHARDS partitions evenly, however few
-items everybody looks at, and two writers meet only where both the person and the item fall together. A reader asks all
-shards at once for GROUPS of hours, or of days, that lie side by side, and adds up what they say of an item.
+shard is the partition key, so the writes of the running hour spread over SHARDS partitions evenly, however few items
+everybody looks at, and two writers meet only where both the person and the item fall together. Hours, and days, lie
+side by side in a shard: a reader asks all shards at once, one query each, and adds up what they say of an item.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.ports import Deadline, Touch
-from fusionrec.trending import DAY_HOURS, KEPT_DAYS, LATE_HOURS, WORTH, Counts
+from fusionrec.trending import DAY_HOURS, KEPT_DAYS, WORTH, Counts
 
 STORE: Final = "item_counts"
 MARGIN_DAYS: Final = 2  # beyond KEPT_DAYS, before a note is removed
-SHARDS: Final = 16  # partition keys that the writes of one hour, and of one day, spread over
-ITEM_PARTS: Final = 32  # rows of a period in a shard: a small row costs little to add to
-GROUPS: Final[Mapping[str, int]] = {"hour": LATE_HOURS, "day": KEPT_DAYS}  # periods of a partition key: two are read
+SHARDS: Final = 8  # partition keys that the writes of one hour, and of one day, spread over; each is a query to read
+ITEM_PARTS: Final = 64  # rows of a period in a shard: a small row costs little to add to
 PORTION: Final = 25  # touches of one transaction; each takes up to three of its 100 places
 ATTEMPTS: Final = 6
 PAUSE_S: Final = 0.025  # before the second attempt at most; doubled each time, and drawn from the whole of it
-READERS: Final = 16  # queries at once
+READERS: Final = 2 * SHARDS  # queries at once, and a few that a former request gave up
 # What another moment may mend, as the code of a call, and as the reason of a transaction that was cancelled.
 PASSING: Final = frozenset({
     "TransactionConflict", "TransactionConflictException", "TransactionInProgressException", "ThrottlingError",
@@ -130,8 +129,7 @@ class DynamoCounts:
     def _read(self, unit: str, first: int, last: int, deadline: Deadline) -> Counts:
         if deadline.remaining_ms() <= 0:
             raise StoreUnavailableError(STORE, "no time is left")
-        groups = range(first // GROUPS[unit], last // GROUPS[unit] + 1)
-        keys = [f"{unit}:{group}:{shard}" for group in groups for shard in range(SHARDS)]
+        keys = [f"{unit}:{shard}" for shard in range(SHARDS)]
         calls = [self._threads.submit(self._shard, key, first, last, deadline) for key in keys]
         found: dict[int, dict[str, int]] = {}
         try:
@@ -143,13 +141,10 @@ class DynamoCounts:
             raise StoreUnavailableError(STORE, "no time is left") from error
         except (BotoCoreError, ClientError) as error:
             raise StoreUnavailableError(STORE, _why(error)) from error
-        finally:
-            for call in calls:  # what nobody waits for any more is not begun
-                call.cancel()
         return found
 
     def _shard(self, key: str, first: int, last: int, deadline: Deadline) -> list[tuple[int, str, int]]:
-        """(period, item, worth) of the rows of one partition key, page by page."""
+        """(period, item, worth) of the rows of one partition key, page by page; nothing is asked after the deadline."""
         values = {":key": {"S": key}, ":first": {"S": _period(first)}, ":last": {"S": _period(last) + "~"}}
         asked: dict[str, Any] = {
             "TableName": self._table,
@@ -194,7 +189,7 @@ def _rows(touch: Touch) -> Iterator[tuple[str, str]]:
     """Keys of the hour's and of the day's row."""
     shard, part = _spread(touch.who, SHARDS), _spread(touch.item_id, ITEM_PARTS)
     for unit, period in (("hour", touch.hour), ("day", touch.hour // DAY_HOURS)):
-        yield f"{unit}:{period // GROUPS[unit]}:{shard}", f"{_period(period)}:{part:02d}"
+        yield f"{unit}:{shard}", f"{_period(period)}:{part:02d}"
 
 
 def _period(number: int) -> str:

@@ -248,15 +248,15 @@ class TestDynamo(ItemCountsSuite):
         rows = [row for row in client.scan(TableName="fusionrec.item_counts")["Items"] if row["part"]["S"] != "-"]
         sizes = [sum(name.startswith("i:") for name in row) for row in rows if row["entity_id"]["S"].startswith("hour")]
         assert sum(sizes) == 128
-        assert 0.9 * ITEM_PARTS <= len(sizes) <= ITEM_PARTS
-        assert max(sizes) <= 3 * 128 / ITEM_PARTS
+        assert 0.75 * ITEM_PARTS <= len(sizes) <= ITEM_PARTS
+        assert max(sizes) <= 4 * 128 / ITEM_PARTS
 
     def test_a_read_asks_a_bounded_number_of_partitions(self, client: Any) -> None:
         for asked, first, last in (("hours", HOUR - 47, HOUR), ("days", DAY - 27, DAY)):
             counting = Failing(client, "query", "never")
             counting.left = 0
             getattr(DynamoCounts(counting, "fusionrec"), asked)(first, last, SOON)
-            assert counting.n_calls <= 2 * SHARDS
+            assert counting.n_calls == SHARDS
 
     def test_a_slow_table_is_given_up_in_time_and_nothing_more_is_asked(self, client: Any) -> None:
         begun: list[float] = []
@@ -268,11 +268,12 @@ class TestDynamo(ItemCountsSuite):
                 return {"Items": [], "LastEvaluatedKey": {"more": "to come"}}
 
         counts, started = DynamoCounts(Slow(), "fusionrec"), time.monotonic()  # type: ignore[arg-type]
-        with pytest.raises(StoreUnavailableError, match="no time"):
-            counts.hours(HOUR - 47, HOUR, Countdown(100))
-        assert time.monotonic() - started < 0.3
-        threading.Event().wait(0.5)
-        assert len(begun) <= item_counts.READERS  # neither the other shards nor further pages
+        for _ in range(4):  # the last two find every thread taken
+            with pytest.raises(StoreUnavailableError, match="no time"):
+                counts.hours(HOUR - 47, HOUR, Countdown(60))
+        assert time.monotonic() - started < 4 * 0.3
+        threading.Event().wait(0.6)
+        assert len(begun) <= item_counts.READERS  # neither further pages nor what waited for a thread
 
     def test_a_missing_table_is_a_store_away(self, client: Any) -> None:
         counts = DynamoCounts(client, "other")
