@@ -48,6 +48,7 @@ class BundleParts:
     data_cutoff: str
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     items_through: int = 0  # the last update of the item log that the columns hold
+    items_log: str = ""  # sha256 of that update
 
 
 def export_part(part: Part, path: Path) -> None:
@@ -167,6 +168,7 @@ def _manifest(version: str, folder: Path, ranker: FusedRanker, parts: BundlePart
         data_hash=parts.data_hash,
         data_cutoff=parts.data_cutoff,
         items_through=parts.items_through,
+        items_log=parts.items_log,
         feature_service=FEATURE_SERVICE,
         feature_spec_hash=spec_hash(FEATURE_SERVICE),
         vocabulary_hash=vocabulary_hash(parts.item_ids),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fusionrec.bundle.loader import RANKER
-from fusionrec.bundle.manifest import Manifest, read_manifest, verify, write_manifest
+from fusionrec.bundle.manifest import Manifest, read_manifest, verify
 from fusionrec.errors import BundleError, BundleMissingError
 from fusionrec.scoring import Scorer
-from training.data.updates import LOG, THROUGH
 from training.evaluate import BASELINE, FUSION
 
 CURRENT = "current"
@@ -104,14 +101,3 @@ def _write_pointer(bundles: Path, name: str, version: str) -> None:
     part = bundles / f".{name}.{os.getpid()}.part"
     part.write_text(f"{version}\n")
     part.replace(bundles / name)
-
-
-def tie(bundle: Path, metadata: Mapping[str, Any]) -> None:
-    """Note in a bundle's manifest which log its number of updates counts in, as dataset.json says; repeating is safe.
-
-    Without the note the number says nothing, and everything in the log is laid over the bundle.
-    """
-    manifest = read_manifest(bundle)
-    digest = str(metadata.get(LOG, ""))
-    if digest and manifest.items_through == metadata.get(THROUGH) and not manifest.items_log:
-        write_manifest(bundle, manifest.model_copy(update={"items_log": digest}))

@@ -17,6 +17,7 @@ from fusionrec.feature_spec import FEATURE_SERVICES, spec_hash
 from training.background import Background, item_categories
 from training.content import content_hash, item_content
 from training.data.dataset import Dataset
+from training.data.updates import held
 from training.evaluate import Evaluation, Seen, evaluate
 from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bundle
 from training.fusing import Fused, fit_fused, fit_parts, fusion_key
@@ -100,9 +101,8 @@ class Prepared:
         """Of the data, read in this variant and cut in this way."""
         facts: tuple[Any, ...] = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
         facts += (self.labels,) if self.labels else ()
-        modules = ["training.interactions", "training.protocols", "training.content", "training.variants"]
-        modules += ["training.sentences"] * self.variant.encoder
-        return key_of(*facts, *self.variant.facts(), self.ties, code_hash(modules))
+        names = ["interactions", "protocols", "content", "variants", *["sentences"] * self.variant.encoder]
+        return key_of(*facts, *self.variant.facts(), self.ties, code_hash([f"training.{name}" for name in names]))
 
     @property
     def protocol(self) -> Protocol:
@@ -205,7 +205,7 @@ def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation
         dataset=dataset.name,
         data_hash=dataset.data_hash,
         data_cutoff=dataset.cutoffs.data_end.isoformat(),
-        items_through=int(dataset.metadata.get("items_through", 0)),
+        **held(dataset.metadata),
         metrics=evaluation.means(),
     )
 

@@ -54,9 +54,7 @@ def hash_files(folder: Path) -> dict[str, str]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    scratch = folder / f".{FILE_NAME}.part"
-    scratch.write_text(manifest.model_dump_json(indent=2) + "\n")
-    scratch.replace(folder / FILE_NAME)  # of a bundle that is there already, too: a reader sees the old or the new
+    (folder / FILE_NAME).write_text(manifest.model_dump_json(indent=2) + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

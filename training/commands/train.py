@@ -56,7 +56,6 @@ def train(
         stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
         prepared = Prepared.read(dataset, Variant(encoder=encoder), feedback=feedback, report=report)
         path, judged = run(prepared, stages, bundles, seed)
-        publish.tie(path, dataset.metadata)
         tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, bundle=path.name)
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
     if prepared.data.feedback is not None:

@@ -35,6 +35,11 @@ def facts(log: ItemLog) -> dict[str, Any]:
     return {THROUGH: log.through, LOG: log.digest(log.through)} if log.through else {}
 
 
+def held(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bundle says of it in turn, by the names of `BundleParts`, from dataset.json."""
+    return {"items_through": int(metadata.get(THROUGH, 0)), "items_log": str(metadata.get(LOG, ""))}
+
+
 def with_updates(items: pa.Table, updates: Mapping[str, Item], *, add: bool) -> pa.Table:
     """The items, of ITEMS_SCHEMA and sorted by id, after the updates. add: also those that the source did not list."""
     rows: dict[str, dict[str, Any]] = {row["item_id"]: row for row in items.to_pylist()}

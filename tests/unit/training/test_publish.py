@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fusionrec.bundle.loader import load_bundle
-from fusionrec.bundle.manifest import FILE_NAME, hash_files, read_manifest, write_manifest
+from fusionrec.bundle.manifest import FILE_NAME, hash_files
 from fusionrec.errors import BundleError, BundleMismatchError, BundleMissingError, BundleTamperedError
-from training.publish import GateError, pointer, promote, published, rollback, tie
+from training.publish import GateError, pointer, promote, published, rollback
 
 
 @pytest.fixture
@@ -100,16 +99,3 @@ def test_an_unknown_version_is_missing(bundles: Path) -> None:
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BundleMissingError, match=r"run `fusionrec train --data shop` first, .* with --data"):
         published(tmp_path / "shop" / "bundles")
-
-
-def test_a_bundle_is_tied_to_the_log_that_its_number_counts_in(toy_bundle: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(toy_bundle, tmp_path / "bundle")
-    manifest = read_manifest(folder).model_copy(update={"items_through": 2})
-    write_manifest(folder, manifest)
-    tie(folder, {"items_through": 3, "items_log": "of another number"})
-    tie(folder, {})
-    assert read_manifest(folder) == manifest
-    for digest in ("abc", "later"):  # what is tied stays tied
-        tie(folder, {"items_through": 2, "items_log": digest})
-        assert read_manifest(folder) == manifest.model_copy(update={"items_log": "abc"})
-    load_bundle(folder)

@@ -9,7 +9,7 @@ from fusionrec.adapters.item_objects import FolderObjects
 from fusionrec.item_log import ItemLog, ItemUpdate, segment
 from training.data.dataset import ITEMS_SCHEMA
 from training.data.sync import Progress
-from training.data.updates import FOLDER, read_updates, with_updates
+from training.data.updates import FOLDER, held, read_updates, with_updates
 
 KNOWN = {
     "item_id": "b", "name": "bread", "category": "bakery", "department": "", "brand": "own", "description": "",
@@ -65,6 +65,8 @@ def test_preparing_takes_new_updates_over_once(shop) -> None:
     assert set(names) == {*(row["item_id"] for row in first.items.to_pylist()), "new"}
     assert second.metadata["items_through"] == 2
     assert second.metadata["items_log"] == log.digest(2)
+    assert held(second.metadata) == {"items_through": 2, "items_log": log.digest(2)}
+    assert held(first.metadata) == {"items_through": 0, "items_log": ""}
     assert second.data_hash == first.data_hash
     assert Progress.load(second).made_from != Progress.load(first).made_from  # features of items are computed anew
     shop.prepare(events, min_item_users=1)
