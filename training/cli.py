@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from fusionrec.errors import BadInputError, FusionrecError
-from training.commands import ablate, data, events, features, models, score, search, serve, text, train
+from training.commands import ablate, data, events, features, models, score, search, serve, text, train, update
 
 INTERRUPTED: Final = 130
 
@@ -27,6 +27,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(text.app, name="text")
 app.command()(train.train)
 app.command()(train.evaluate)
+app.command()(update.update)
 app.command()(ablate.ablate)
 app.command()(search.search)
 app.command()(score.score)

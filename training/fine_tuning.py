@@ -33,7 +33,7 @@ from training.search.objective import Judge
 @dataclass(frozen=True, slots=True)
 class FineTuneConfig:
     max_epochs: int = 4
-    rate: float = 0.1  # of the learning rate that the part was trained with
+    rate: float = 0.3  # of the learning rate that the part was trained with
     replay: float = 1.0  # old stretches for each one with new events
     held_out: float = 0.25  # the last share of the new time says how many epochs
     seed: int = 0

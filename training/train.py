@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
-from fusionrec.bundle.catalogue import Column
 from fusionrec.errors import DataError
-from fusionrec.feature_spec import FEATURE_SERVICES, spec_hash
+from fusionrec.feature_spec import spec_hash
+from training import update_state
 from training.background import Background, item_categories
 from training.content import content_hash, item_content
 from training.data.dataset import Dataset
@@ -23,11 +22,13 @@ from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bu
 from training.fusing import Fused, fit_fused, fit_parts, fusion_key
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests, Vocabulary, read_interactions
+from training.item_columns import item_columns
 from training.labels import labels_hash, read_feedback
 from training.loop import LoopConfig
 from training.models.attention import Attention
 from training.models.ease import Ease
 from training.models.popularity import Popularity
+from training.models.protocol import Part
 from training.models.two_tower import TwoTowerConfig
 from training.neighbours import nearest_by_vectors, strongest_weights
 from training.protocols import Past, Protocol, Split, split
@@ -35,6 +36,7 @@ from training.recipe import Labels, Recipe, repeats_matter
 from training.seeding import seeded
 from training.sentences import item_texts, sentence_vectors
 from training.stages import Report, Stages, code_hash, key_of, unheard
+from training.update_state import Fitted, State
 from training.variants import Variant
 
 _REMEDIES: Final = {
@@ -67,6 +69,7 @@ class Prepared:
     variant: Variant = field(default_factory=Variant)
     ties: str = ""  # by which rule ties were told and shuffled
     labels: str = ""  # hash of the feedback that was read; "": none
+    user_ids: tuple[str, ...] = ()  # in the order of `data.offsets`
 
     @classmethod
     def read(
@@ -90,7 +93,7 @@ class Prepared:
             vectors = sentence_vectors(texts, dataset.folder / "work", lambda share: report("sentence encoder", share))
         labels = "" if told is None else labels_hash(dataset)
         data = replace(data, content=content, prices=prices, vectors=vectors)
-        return cls(dataset, data, vocabulary, variant, ties, labels)
+        return cls(dataset, data, vocabulary, variant, ties, labels, user_ids)
 
     def background(self, fit: Interactions) -> Background:
         """What slates are measured against; by the same yardstick where models saw ids alone."""
@@ -169,25 +172,46 @@ def judge(
 def train(prepared: Prepared, stages: Stages, bundles: Path, seed: int = 0) -> tuple[Path, Judged]:
     """Judge, refit the parts on everything with the fusion learned before, and write the bundle.
 
-    Nothing is done twice: when a bundle of the same data, recipe and code is there, it is returned.
+    Nothing is done twice: when a bundle of the same data, recipe and code is there, it is returned. What a later update
+    starts from is kept first, so that no bundle is without.
     """
     judged = judge(prepared, stages, prepared.protocol, seed=seed)
     key = key_of(judged.key, spec_hash(FEATURE_SERVICE))
+    dataset, data = prepared.dataset, prepared.data
     made = sorted(bundles.glob(f"*-{key}"))
-    if made:
+    if made and (update_state.is_kept(dataset, made[-1].name) or not dataset.has_times):
         stages.report(f"bundle {made[-1].name} (kept)", 1.0)
         return made[-1], judged
-    dataset, data = prepared.dataset, prepared.data
     now_ms = round(dataset.cutoffs.data_end.timestamp() * 1000)
     everything = Past(data, now_ms, Requests(*(np.zeros(0, np.int64) for _ in range(4))))
     parts = fit_parts(stages, judged.recipe.parts(data.n_items), everything, prepared.key("all"), " on everything")
     ranker = judged.fused.ranker(parts, judged.recipe.top_k, everything)
-    version = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key}"
+    version = made[-1].name if made else f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{key}"
+    if dataset.has_times:
+        keep_for_updates(prepared, version, judged, parts, now_ms)
+    if made:
+        return made[-1], judged
     stages.report("export", 0.0)
     bundles.mkdir(parents=True, exist_ok=True)
     path = write_bundle(bundles / version, ranker, bundle_parts(prepared, ranker, judged.evaluation))
     stages.report("export", 1.0)
     return path, judged
+
+
+def keep_for_updates(prepared: Prepared, version: str, judged: Judged, parts: Sequence[Part], now_ms: int) -> None:
+    """What `fusionrec update` starts from."""
+    fitted = Fitted(
+        parts=tuple(parts),
+        fused=judged.fused,
+        top_k=judged.recipe.top_k,
+        seen=judged.evaluation.seen,
+        item_ids=prepared.vocabulary.item_ids,
+        user_ids=prepared.user_ids,
+        data=prepared.data,
+        data_end_ms=now_ms,
+        attention_ms=now_ms,
+    )
+    State(version, prepared.dataset.data_hash, fitted).save(prepared.dataset)
 
 
 def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation) -> BundleParts:
@@ -208,43 +232,3 @@ def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation
         **held(dataset.metadata),
         metrics=evaluation.means(),
     )
-
-
-def require_features(dataset: Dataset) -> None:
-    """The catalogue's features are computed from the events that are there now, and registered. Raises DataError."""
-    from training.data.sync import Progress, is_current  # noqa: PLC0415  importing Ibis and DuckDB takes seconds
-
-    views, progress = FEATURE_SERVICES["catalogue_v1"], Progress.load(dataset)
-    stale = [view.name for view in views if not is_current(progress, dataset, view)]
-    if stale or not progress.applied:
-        raise DataError(
-            f"no features of these events ({', '.join(stale) or 'not applied'}); "
-            f"run `fusionrec features sync --data {dataset.folder.name}` first",
-            pointer=str(dataset.folder / "features"),
-        )
-
-
-def item_columns(dataset: Dataset, vocabulary: Vocabulary) -> dict[str, Column]:
-    """Features of every item at the cut-off, by Feast's point-in-time join; defaults where nothing was known.
-
-    raises: DataError when the features were not computed from the events that are there now
-    """
-    from training.data.feast_store import historical  # noqa: PLC0415  importing the Feast SDK takes seconds
-
-    require_features(dataset)
-    moment = pd.Timestamp(dataset.cutoffs.data_end)
-    wanted = pd.DataFrame({"item_id": list(vocabulary.item_ids), "event_timestamp": moment})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Feast calls an older name of its DuckDB backend
-        joined = historical(dataset, wanted, service="catalogue_v1").set_index("item_id").loc[list(vocabulary.item_ids)]
-    columns: dict[str, Column] = {}
-    for view in FEATURE_SERVICES["catalogue_v1"]:
-        for feature in view.features:
-            values = joined[f"{view.name}__{feature.name}"]
-            if feature.dtype == "string_list":
-                columns[feature.name] = [[] if row is None else [str(text) for text in row] for row in values]
-            elif feature.dtype == "string":
-                columns[feature.name] = values.fillna("").astype(str).tolist()
-            else:
-                columns[feature.name] = values.fillna(0).to_numpy(np.dtype(feature.dtype))
-    return columns

@@ -39,13 +39,14 @@ def train(
 
     An interrupted run continues; a run with the same data, settings and code returns the bundle that is there.
     """
-    from training import publish  # noqa: PLC0415  the command line starts without torch
+    from training import publish, update_state  # noqa: PLC0415  the command line starts without torch
     from training.commands.console import metric_table, stage_display  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
+    from training.item_columns import require_features  # noqa: PLC0415
     from training.models.protocol import Run  # noqa: PLC0415
     from training.stages import Stages  # noqa: PLC0415
     from training.tracking import tracked  # noqa: PLC0415
-    from training.train import Prepared, require_features  # noqa: PLC0415
+    from training.train import Prepared  # noqa: PLC0415
     from training.train import train as run  # noqa: PLC0415
     from training.variants import Variant  # noqa: PLC0415
 
@@ -66,6 +67,7 @@ def train(
     if promote:
         publish.promote(bundles, path.name)
         console.print(f"promoted: {bundles / publish.CURRENT} → {path.name}", soft_wrap=True)
+    update_state.prune(dataset, (publish.pointer(bundles), publish.pointer(bundles, publish.PREVIOUS), path.name))
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from fusionrec.errors import DataError
 from training.data import sync
 from training.data.dataset import Dataset
 from training.interactions import read_interactions
-from training.train import item_columns
+from training.item_columns import item_columns
 
 
 def test_synced_features_fill_a_column_each(shop: Dataset) -> None:

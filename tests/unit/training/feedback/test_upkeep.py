@@ -110,7 +110,7 @@ def test_items_that_nobody_had_are_taken_in_while_there_is_room(room: int) -> No
     after = [[*history, (16, 1), (17, 1)] if user < 2 else history for user, history in enumerate(before)]
     ease = EaseUpkeep.fit(interactions(before), replace(EASE, max_items=room))
     assert len(ease.head) == n_head == 14
-    ease.advance(interactions(before), interactions(after))
+    assert ease.advance(interactions(before), interactions(after)), "the larger precision was wrong, and fitted anew"
     assert len(ease.head) == min(room, n_head + 2)
     if room == N_ITEMS:
         assert_allclose(dense(ease.part(N_ITEMS)), dense(Ease(N_ITEMS, EASE).fit(interactions(after), 0)), atol=2e-6)
