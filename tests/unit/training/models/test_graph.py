@@ -16,6 +16,7 @@ from training.content import rare_terms
 from training.interactions import Interactions
 from training.models.ease import seen_matrix
 from training.models.graph import Graph, GraphConfig, normalised, smooth_waves, word_nodes
+from training.models.item_knn import newest
 from training.models.protocol import Part
 from training.shop import NOW_MS, Shop, two_taste_shop
 
@@ -55,6 +56,13 @@ class TestGraph(TasteSuite):
 
     def test_it_is_the_dense_filter(self, shop: Shop) -> None:
         self.compare(shop.interactions, SMALL)
+
+    def test_long_histories_count_with_their_newest_items(self, shop: Shop) -> None:
+        short = Graph(10, replace(SMALL, max_history=2)).fit(shop.interactions, NOW_MS)
+        cut = Graph(10, SMALL).fit(newest(shop.interactions, 2), NOW_MS)
+        assert torch.equal(short.weights, cut.weights)
+        assert_allclose(short.heard.abs(), cut.heard.abs(), atol=1e-5)
+        assert not torch.equal(short.weights, Graph(10, SMALL).fit(shop.interactions, NOW_MS).weights)
 
     def test_it_is_the_dense_filter_with_words_as_nodes(self, shop: Shop) -> None:
         self.compare(described(shop.interactions), SMALL)
