@@ -114,3 +114,14 @@ def test_only_the_first_places_count() -> None:
     for name, values in beyond.per_user(long, k=3).items():
         assert values == pytest.approx(beyond.per_user(long[:, :3], k=3)[name], nan_ok=True), name
         assert values != pytest.approx(beyond.per_user(long)[name.replace("@3", "@10")], nan_ok=True), name
+
+
+def test_novelty_counts_the_users_of_the_background() -> None:
+    """With the withheld items all seven users of a taste had each of its items; 14 users in all."""
+    data = with_answers(two_taste_shop())
+    users, ends = np.arange(data.n_users), data.offsets[1:]
+    background = Background.of(data)
+    beyond = BeyondAccuracy(background, data, Requests(users, ends - 1, ends, np.full(len(users), NOW_MS)))
+    slates = np.tile([1, 6], (data.n_users, 1))
+    assert background.n_holders[[1, 6]].tolist() == [7, 7]
+    assert beyond.per_user(slates)["novelty@10"] == pytest.approx(np.full(14, np.log2(15 / 8)))
