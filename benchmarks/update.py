@@ -43,7 +43,7 @@ RESULTS: Final = Path("benchmarks/results")
 SIZES: Final = (10, 100, 1000)
 DATA: Final = ("movielens-100k", "completejourney")
 TUNINGS: Final = {"fine-tuned": FineTuneConfig(), "fine-tuned, rate 0.1": FineTuneConfig(rate=0.1)}
-N_ORIGINS: Final = 3
+N_ORIGINS: Final = 2
 WINDOW_DAYS: Final = 21.0
 NEW_SHARE: Final = 0.2  # of a changed user's events
 
