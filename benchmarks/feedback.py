@@ -4,6 +4,8 @@ consumer  events a second of one core through the consumer's own code: messages 
           store in memory, and to the local store (Feast's SDK on SQLite)
 faults    a run in which consumers are killed, stores throttle and time out, and events come twice and shuffled; every
           row is compared with a sorted replay
+cold      the built consumer under Lambda's runtime: from nothing to its first batch, a warm batch, and one that fails
+          because the stores are silent or away; what the queue's times are set from
 visible   time from the 202 to the first recommendation that knows of the event, through a local server
 ease      an update of EASE for the users who did something, against fitting it anew
 ingesting recommendations at a steady rate, with and without events coming in beside them
@@ -15,16 +17,9 @@ import argparse
 import json
 import logging
 import os
-import re
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -34,7 +29,9 @@ import numpy as np
 import scipy.sparse as sp
 from rich.console import Console
 
-from benchmarks.facts import facts, latencies, write_result
+from benchmarks.facts import facts, write_result
+from benchmarks.feedback_consumer import consumer_cases
+from benchmarks.feedback_server import call, ingesting, server, visible
 from benchmarks.feedback_world import CLOCK, Faults, World, history, replayed
 from benchmarks.serving_world import random_world, user_ids
 from fusionrec.absorb import Absorber, Consumer, Delivery
@@ -106,100 +103,6 @@ def fault_run(n_events: int) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """A local server over the data set in a process of its own; its base URL."""
-    env = {**os.environ, "FUSIONREC_HOME": str(folder.parent), "FUSIONREC_DATASET": folder.name}
-    command = [sys.executable, "-m", "functions.local_server", "--port", "0", "--open"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            for line in process.stdout or ():
-                listening = re.search(r"listening on (http://\S+)", line)
-                if listening:
-                    yield listening[1]
-                    return
-            raise RuntimeError(f"the server ended with {process.wait()}")
-        finally:
-            process.terminate()
-
-
-def call(url: str, body: dict[str, Any]) -> dict[str, Any]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        content: dict[str, Any] = json.loads(answer.read())
-    return content
-
-
-def event_body(user: str, item: str, at: datetime, n_events: int = 1) -> dict[str, Any]:
-    events = [
-        {"eventId": str(uuid.uuid4()), "eventType": "view", "itemId": item, "sentAt": at.isoformat()}
-        for _ in range(n_events)
-    ]
-    return {"userId": user, "sessionId": f"bench-{user}", "eventList": events}
-
-
-def visible(base: str, now: Callable[[], datetime], n_events: int) -> dict[str, Any]:
-    """Ask again and again after each 202; the answer that names the event ends its time."""
-    times, asked = [], 0
-    for turn in range(n_events):
-        user = user_ids()[turn % len(user_ids())]
-        body = event_body(user, f"item-{1 + turn % 90:02d}", now())
-        if call(f"{base}/v1/events", body)["accepted"] != 1:
-            raise RuntimeError("the event was not accepted")
-        started = time.perf_counter()
-        while True:
-            asked += 1
-            answer = call(f"{base}/v1/recommendations", {"userId": user, "budgetMs": 10_000})
-            if answer["asOfEventId"] == body["eventList"][0]["eventId"]:
-                break
-        times.append((time.perf_counter() - started) * 1000)
-    return {**latencies(times), "max_ms": round(max(times), 1), "asked_per_event": round(asked / n_events, 2)}
-
-
-def steady(seconds: float, rate: float, ask: Callable[[int], Any]) -> list[float]:
-    """Ask at a fixed rate whatever the answers take (an open loop); ms from when each was due to its answer."""
-    times: list[float] = []
-    started = time.perf_counter()
-    for turn in range(int(seconds * rate)):
-        due = started + turn / rate
-        time.sleep(max(0.0, due - time.perf_counter()))
-        ask(turn)
-        times.append((time.perf_counter() - due) * 1000)
-    return times
-
-
-def ingesting(base: str, now: Callable[[], datetime], seconds: float, rate: float, calls: float) -> dict[str, Any]:
-    users = user_ids()
-
-    def recommend(turn: int) -> None:
-        call(f"{base}/v1/recommendations", {"userId": users[turn % len(users)], "budgetMs": 10_000})
-
-    def ingest(turn: int) -> None:
-        user = users[(turn * 7) % len(users)]
-        call(f"{base}/v1/events", event_body(user, f"item-{1 + turn % 90:02d}", now(), n_events=10))
-
-    alone = latencies(steady(seconds, rate, recommend))
-    taken: list[float] = []
-    beside = threading.Thread(target=lambda: taken.extend(steady(seconds, calls, ingest)))
-    beside.start()
-    loaded = latencies(steady(seconds, rate, recommend))
-    beside.join()
-    return {
-        "recommendations_per_s": rate,
-        "events_per_s": calls * 10,
-        "recommend_alone": alone,
-        "recommend_while_ingesting": loaded,
-        "ingest_calls_of_10": latencies(taken),
-    }
-
-
-def sqlite_rate(folder: Path, n_events: int) -> dict[str, Any]:
-    from fusionrec.adapters.feast_local import open_local_store  # noqa: PLC0415 - seconds of import
-    from fusionrec.adapters.feast_sdk import SdkFeatures  # noqa: PLC0415
-
-    return consumer_rate(n_events, SdkFeatures(open_local_store(folder), CLOCK).for_update())
-
-
 def incremental(n_items: int, n_users: int, n_changed: int) -> dict[str, Any]:
     """EASE for the users who did something against EASE fitted anew, in CPU time; and how far the two are apart."""
     from training.feedback.incremental import EasePrecision  # noqa: PLC0415 - torch, by way of the models
@@ -232,6 +135,13 @@ def in_memory_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "faults", fault_run(5_000 if quick else 200_000)
 
 
+def sqlite_rate(folder: Path, n_events: int) -> dict[str, Any]:
+    from fusionrec.adapters.feast_local import open_local_store  # noqa: PLC0415 - seconds of import
+    from fusionrec.adapters.feast_sdk import SdkFeatures  # noqa: PLC0415
+
+    return consumer_rate(n_events, SdkFeatures(open_local_store(folder), CLOCK).for_update())
+
+
 def server_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Over a random shop, in a server of its own."""
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
@@ -249,7 +159,7 @@ def server_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
             yield "ingesting", ingesting(base, now, *((2, 10.0, 2.0) if quick else (20, 10.0, 2.0)))
 
 
-CASES: Final = {"memory": in_memory_cases, "server": server_cases}
+CASES: Final = {"memory": in_memory_cases, "server": server_cases, "built": consumer_cases}
 
 
 def measure(cases: list[str], quick: bool, path: Path, console: Console) -> dict[str, Any]:
@@ -268,7 +178,7 @@ def measure(cases: list[str], quick: bool, path: Path, console: Console) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="some seconds, for CI; writes feedback-quick.json")
-    parser.add_argument("--only", choices=CASES, help="memory: consumer, ease, faults; server: the others")
+    parser.add_argument("--only", choices=CASES, help="memory: consumer, ease, faults; built: cold; server: others")
     given = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
     path = RESULTS / ("feedback-quick.json" if given.quick else "feedback.json")

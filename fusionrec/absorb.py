@@ -33,7 +33,9 @@ from fusionrec.session_state import absorb_events, events_of
 from fusionrec.trending import touches_of
 
 READ_MS: Final = 5000.0  # nobody waits for it; giving up only means that the queue delivers again
-MAX_ATTEMPTS: Final = 5  # deliveries of a message before it is given up; template.yaml has the same number
+MAX_ATTEMPTS: Final = 30  # deliveries before a message is given up while stores are away; template.yaml has it, too
+FAILED_ATTEMPTS: Final = 5  # the same where they are there: what went wrong so often will again
+BATCH_MS: Final = 8_000.0  # nothing more of a batch is tried then: the function must answer before it is stopped
 MAX_USERS: Final = 20  # a session id of more users is no person's session, and joins nobody any more
 
 
@@ -140,8 +142,10 @@ class Consumer:
 
         One read and one write a user; a user whose write fails fails alone, with all its messages of this batch. What
         cannot be read never will be: it goes to the dead letters at once, and does not hold up its group. What failed
-        for the last time goes there with the reason, instead of leaving by the queue's own rule without one.
+        for the last time goes there with the reason, instead of leaving by the queue's own rule without one. While
+        stores are silent each user takes seconds: those whose turn does not come within BATCH_MS are delivered again.
         """
+        deadline = self.absorber.clock.deadline(BATCH_MS)
         failed: list[str] = []
         by_group: dict[str, list[tuple[Delivery, Message]]] = {}
         for delivery in batch:
@@ -153,18 +157,21 @@ class Consumer:
                 by_group.setdefault(message.group, []).append((delivery, message))
         for group, messages in by_group.items():
             try:
+                if deadline.remaining_ms() <= 0:
+                    raise StoreUnavailableError("batch", "no time left for these events")
                 self.absorber.absorb(group, [message for _, message in messages], self.onward)
             except StoreUnavailableError as error:
-                failed += self._retry([delivery for delivery, _ in messages], "unavailable", str(error))
+                failed += self._retry([d for d, _ in messages], MAX_ATTEMPTS, "unavailable", str(error))
             except Exception as error:  # what is wrong with one user's row or events must not hold up the others
                 logger.exception("events not absorbed", extra={"n_events": len(messages)})
-                failed += self._retry([d for d, _ in messages], "failed", f"{type(error).__name__}: {error}")
+                detail = f"{type(error).__name__}: {error}"
+                failed += self._retry([d for d, _ in messages], FAILED_ATTEMPTS, "failed", detail)
         return failed
 
-    def _retry(self, deliveries: Sequence[Delivery], reason: str, detail: str) -> list[str]:
+    def _retry(self, deliveries: Sequence[Delivery], at_most: int, reason: str, detail: str) -> list[str]:
         logger.error("events not absorbed", extra={"n_events": len(deliveries), "reason": reason, "detail": detail})
-        last = [delivery for delivery in deliveries if delivery.attempt >= MAX_ATTEMPTS]
-        again = [delivery.message_id for delivery in deliveries if delivery.attempt < MAX_ATTEMPTS]
+        last = [delivery for delivery in deliveries if delivery.attempt >= at_most]
+        again = [delivery.message_id for delivery in deliveries if delivery.attempt < at_most]
         return again + self._give_up(last, reason, detail)
 
     def _give_up(self, deliveries: Sequence[Delivery], reason: str, detail: str) -> list[str]:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from functions.absorb.app import handler
 from functions.local_gateway import LocalContext
-from fusionrec.adapters.memory import FixedClock, MemoryFeatures
+from fusionrec.absorb import FAILED_ATTEMPTS, MAX_ATTEMPTS, Absorber, Consumer, Delivery
+from fusionrec.adapters.clock import Countdown
+from fusionrec.adapters.memory import FixedClock, MemoryDeadLetters, MemoryFeatures, MemorySink
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.messages import to_message
+from fusionrec.ports import Deadline, UserState
 from tests.suites.serving import NOW, interaction
 
 
@@ -46,12 +49,59 @@ def test_a_foreign_message_stays_on_the_queue_while_the_dead_letters_are_away(wo
 def test_what_fails_for_the_last_time_is_given_up_with_the_reason(world) -> None:
     world.users.unreachable.add("user_session")
     message = to_message(interaction("e1", "item-01"))
-    assert failed(handler(batch(message, attempt=4), LocalContext("r"))) == ["m0"]
+    assert failed(handler(batch(message, attempt=MAX_ATTEMPTS - 1), LocalContext("r"))) == ["m0"]
     assert world.dead.letters == []
-    assert failed(handler(batch(message, attempt=5), LocalContext("r"))) == []
+    assert failed(handler(batch(message, attempt=MAX_ATTEMPTS), LocalContext("r"))) == []
     ((body, _, reason, detail),) = world.dead.letters
     assert (body, reason) == (message, "unavailable")
     assert "user_session" in detail
+
+
+class Broken(MemoryFeatures):
+    def read(self, user_id: str, deadline: Deadline) -> UserState:
+        raise ValueError("a row of no known form")
+
+
+def test_what_no_waiting_mends_is_given_up_sooner() -> None:
+    dead, users = MemoryDeadLetters(), Broken(FixedClock(NOW))
+    consumer = Consumer(Absorber(users, users, FixedClock(NOW)), MemorySink(), dead)
+    message = to_message(interaction("e1", "item-01"))
+    assert consumer.consume([Delivery("m0", message, "g", FAILED_ATTEMPTS - 1)]) == ["m0"]
+    assert dead.letters == []
+    assert consumer.consume([Delivery("m0", message, "g", FAILED_ATTEMPTS)]) == []
+    assert [reason for _, _, reason, _ in dead.letters] == ["failed"]
+
+
+class Ticking(FixedClock):
+    """Its deadlines run by `spent_ms`."""
+
+    spent_ms = 0.0
+
+    def deadline(self, budget_ms: float) -> Deadline:
+        return Countdown(budget_ms, timer=lambda: self.spent_ms / 1000)
+
+
+class Silent(MemoryFeatures):
+    """Each read takes six seconds and finds nothing out."""
+
+    def __init__(self, clock: Ticking) -> None:
+        super().__init__(clock)
+        self.clock, self.asked = clock, list[str]()
+        self.unreachable.add("user_session")
+
+    def read(self, user_id: str, deadline: Deadline) -> UserState:
+        self.clock.spent_ms += 6000.0
+        self.asked.append(user_id)
+        return super().read(user_id, deadline)
+
+
+def test_silent_stores_do_not_keep_a_batch_beyond_its_time() -> None:
+    users = Silent(clock := Ticking(NOW))
+    consumer = Consumer(Absorber(users, users, clock), MemorySink(), MemoryDeadLetters())
+    messages = [to_message(interaction(f"e{n}", "item-01", user_id=f"u{n}")) for n in range(5)]
+    taken = [Delivery(f"m{n}", message, f"u{n}") for n, message in enumerate(messages)]
+    assert consumer.consume(taken) == ["m0", "m1", "m2", "m3", "m4"]
+    assert users.asked == ["u0", "u1"]
 
 
 def test_a_user_whose_write_fails_fails_alone_with_all_its_messages(world, monkeypatch) -> None:
