@@ -53,9 +53,10 @@ class SecondStage(nn.Module):
 class FusedRanker(nn.Module):
     """fused(i) = Σ_p contribution_p(i); the score that leaves the graph is the log of the probability of the item.
 
-    So scores are comparable between users. With one stage, base = -logsumexp(fused) is the score of an item that every
-    part finds average. With two, the first gives the K candidates their share of the probability and the second
-    divides it among them; a contribution is then what a part adds to an item beyond the average candidate.
+    So scores are comparable between users. The first stage gives the K candidates their share of the probability; the
+    second, or the first again where there is no other, divides it among them. A contribution is what a part adds to an
+    item beyond the average candidate, and `base` the score of an item that no part tells from that one. Measured from
+    there the numbers are small: from zero they run into hundreds, whose sum float32 does not know to 1e-5.
     """
 
     def __init__(
@@ -119,10 +120,10 @@ class FusedRanker(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """items int64 (B, K), best first, scores (B, K), contributions (B, K, P), base (B,)."""
         found = self.candidates(standardised, items, age_days, eligible)
-        if self.second is None:
-            return found.items, found.scores - found.mass[:, None], found.added.transpose(1, 2), -found.mass
-        evidence = self.evidence(self.second.facts.table, found, items, age_days)
-        contributions = centred(self.second.stacker(evidence), found.real)  # (B, P, K)
+        added = found.added
+        if self.second is not None:
+            added = self.second.stacker(self.evidence(self.second.facts.table, found, items, age_days))
+        contributions = centred(added, found.real)  # (B, P, K)
         total = torch.where(found.real, contributions.sum(dim=1), _LOWEST)
         share = torch.logsumexp(torch.clamp(found.scores, min=_LOWEST), dim=1) - found.mass
         base = share - torch.logsumexp(total, dim=1)
