@@ -23,7 +23,7 @@ from training.interactions import Interactions, Requests
 from training.models.protocol import Progress, silent
 from training.protocols import Split
 from training.recipe import Recipe
-from training.stages import Cost, Stages, key_of
+from training.stages import Cost, Stages, code_hash, key_of
 
 _MOST_REQUESTS = 12_000  # drawn at random where there are more
 
@@ -69,7 +69,7 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
     recipe = usual.with_everything(cut)
     parts, past = labelled(stages, recipe, data, cut, data_key)
     past = replace(past, requests=_some(past.requests))
-    key = key_of("ablation", fusion_key(recipe, data_key, mask))
+    key = key_of("ablation", fusion_key(recipe, data_key, mask), code_hash(["training.ablation"]))
     first = stages.once("first stage of all parts", key, lambda run: fit_first(recipe, data, parts, past, mask, run))
     names = [part.name for part in parts]
 

@@ -34,6 +34,7 @@ from training.protocols import Split
 _MAX_WINDOWS = 6_000  # of an epoch
 _POSITIONS = 100_000  # that the attention part learns from
 _MANY_WINDOWS, _MANY_POSITIONS = 60_000, 2_000_000  # the same where items are rare and a position costs less
+TOWERS = TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3))
 Labels = Literal["validation", "earlier", "step-back"]
 _RARE = 30.0  # interactions an item: below, contents and transitions speak where EASE has little to go by
 
@@ -81,14 +82,13 @@ class Recipe:
         """With what learns from order, and two towers, and content where the catalogue has words, and the encoder where
         it was asked for."""
         content = None if data.content is None else ContentConfig(fading=fading)
-        towers = TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3))
         return replace(
             self,
             transitions=TransitionsConfig(fading=fading),
             slist=SlistConfig(fading=replace(fading, half_life_steps=2 * fading.half_life_steps)),
             content=content,
             encoder=None if data.vectors is None else EncoderConfig(fading=fading),
-            two_tower=towers,
+            two_tower=TOWERS,
         )
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
@@ -129,7 +129,7 @@ class Recipe:
             item_knn=self.item_knn or ItemKnnConfig(fading=fading),
             als=self.als or AlsConfig(fading=fading),
             graph=self.graph or GraphConfig(fading=fading),
-            two_tower=self.two_tower or TwoTowerConfig(),
+            two_tower=self.two_tower or TOWERS,
             frequency=replace(self.attention, low_pass=0.5),
         )
 

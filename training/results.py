@@ -90,6 +90,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "labels": judged.recipe.labels,
         "key": judged.key,
         "ids_only": variant.ids_only,
+        "encoder": variant.encoder,
         "ties": {"order": variant.ties, "told_by": result.prepared.ties},
         "seed": variant.seed,
         **judged.evaluation.as_json(),

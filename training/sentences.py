@@ -23,6 +23,7 @@ import numpy.typing as npt
 from fusionrec.errors import BadInputError
 from training.data.dataset import Dataset
 from training.interactions import Vocabulary
+from training.stages import code_hash
 
 FloatArray = npt.NDArray[np.float32]
 Encode = Callable[[Sequence[str]], FloatArray]  # texts to unit rows
@@ -100,7 +101,7 @@ def minilm() -> Encode:
 
 
 def _key(texts: Sequence[str]) -> str:
-    digest = hashlib.sha256(WEIGHTS_SHA256.encode())
+    digest = hashlib.sha256(f"{WEIGHTS_SHA256} {code_hash([__name__])}".encode())
     for text in texts:
         digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:16]

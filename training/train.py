@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from fusionrec.feature_spec import spec_hash
 from training import update_state
@@ -24,15 +25,13 @@ from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests, Vocabulary, read_interactions
 from training.item_columns import item_columns
 from training.labels import labels_hash, read_feedback
-from training.loop import LoopConfig
 from training.models.attention import Attention
 from training.models.ease import Ease
 from training.models.popularity import Popularity
 from training.models.protocol import Part
-from training.models.two_tower import TwoTowerConfig
 from training.neighbours import nearest_by_vectors, strongest_weights
 from training.protocols import Past, Protocol, Split, split
-from training.recipe import Labels, Recipe, repeats_matter
+from training.recipe import TOWERS, Labels, Recipe, repeats_matter
 from training.seeding import seeded
 from training.sentences import item_texts, sentence_vectors
 from training.stages import Report, Stages, code_hash, key_of, unheard
@@ -101,11 +100,18 @@ class Prepared:
         return Background.of(replace(fit, content=content), item_categories(self.dataset, self.vocabulary))
 
     def key(self, cut: str) -> str:
-        """Of the data, read in this variant and cut in this way."""
-        facts: tuple[Any, ...] = (self.dataset.data_hash, content_hash(self.data.content), self.dataset.cutoffs, cut)
-        facts += (self.labels,) if self.labels else ()
-        names = ["interactions", "protocols", "content", "variants", *["sentences"] * self.variant.encoder]
-        return key_of(*facts, *self.variant.facts(), self.ties, code_hash([f"training.{name}" for name in names]))
+        """Of all that parts and fusion learn from: the data, read in this variant and cut in this way."""
+        dataset, data = self.dataset, self.data
+        facts = (dataset.data_hash, self.vocabulary.item_ids, content_hash(data.content), dataset.cutoffs, cut)
+        names = ["interactions", "protocols", "content", "variants"]
+        names += ["sentences"] * self.variant.encoder + ["labels"] * bool(self.labels)
+        code = code_hash([f"training.{name}" for name in names])
+        return key_of(*facts, self.labels, *self.variant.facts(), self.ties, code)
+
+    @property
+    def catalogue_key(self) -> str:
+        """Of all that the catalogue says and of the item log behind it; more than parts learn from."""
+        return key_of(sha256_of(self.dataset.folder / "items.parquet"), held(self.dataset.metadata))
 
     @property
     def protocol(self) -> Protocol:
@@ -143,10 +149,13 @@ def judge(
     cut = prepared.split(protocol, labels)
     usual = Recipe.for_split(cut)
     if cut.fit.feedback is not None and usual.two_tower is None:  # the towers alone learn from labels
-        usual = replace(usual, two_tower=TwoTowerConfig(dropout=0.3, loop=LoopConfig(n_epochs=24, learning_rate=8e-3)))
+        usual = replace(usual, two_tower=TOWERS)
     if protocol == prepared.protocol and prepared.variant.as_served:  # in another reading, what a search chose on
         usual = usual.with_best(prepared.dataset)  # could be the test
     recipe = seeded(replace(usual, labels=labels or usual.labels), seed)
+    if recipe.labels != "validation" and not len(cut.earlier.fit):
+        detail = f"nothing was done before one step back; --labels {recipe.labels} needs that: {_REMEDIES[protocol]}"
+        raise DataError(detail, pointer=str(prepared.dataset.folder))
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
     data_key = prepared.key(protocol)
     parts, fused = fit_fused(stages, recipe, prepared.data, cut, seen == "mask", data_key)
@@ -154,7 +163,7 @@ def judge(
     key = key_of(fusion_key(recipe, data_key, seen == "mask"), seed)
     evaluation = stages.once(
         f"test window, seen items {seen}",
-        key_of(key, code_hash(["training.evaluate"])),
+        key_of(key, prepared.catalogue_key, code_hash(["training.evaluate", "training.background"])),
         lambda run: evaluate(
             ranker,
             prepared.data,
@@ -176,7 +185,7 @@ def train(prepared: Prepared, stages: Stages, bundles: Path, seed: int = 0) -> t
     starts from is kept first, so that no bundle is without.
     """
     judged = judge(prepared, stages, prepared.protocol, seed=seed)
-    key = key_of(judged.key, spec_hash(FEATURE_SERVICE))
+    key = key_of(judged.key, prepared.catalogue_key, spec_hash(FEATURE_SERVICE), code_hash(["training.train"]))
     dataset, data = prepared.dataset, prepared.data
     made = sorted(bundles.glob(f"*-{key}"))
     if made and (update_state.is_kept(dataset, made[-1].name) or not dataset.has_times):

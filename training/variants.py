@@ -66,7 +66,8 @@ class Variant:
 
     def facts(self) -> tuple[Any, ...]:
         """What a key must hold besides the defaults."""
-        return (repr(self),) if self.suffix else ()
+        seed = self.seed if self.ties == "shuffled" else 0  # nothing else of a reading draws
+        return (repr(replace(self, seed=seed)),) if self.suffix else ()
 
     def read(self, dataset: Dataset, data: Interactions, vocabulary: Vocabulary) -> tuple[Interactions, str]:
         """The interactions as this variant has them, and by which rule ties were told ("" when left alone)."""

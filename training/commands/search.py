@@ -11,14 +11,14 @@ from rich.console import Console
 
 from fusionrec.errors import BadInputError
 from training.commands.console import counted
-from training.commands.train import Data, open_dataset
+from training.commands.train import MAX_SEED, Data, Device, open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from training.data.dataset import Dataset
-    from training.devices import Device
+    from training.devices import Device as ChosenDevice
     from training.search.study import Search, Standing
 
 
@@ -29,8 +29,8 @@ def search(
     users: Annotated[int, typer.Option(min=2, help="validation users to choose on, and as many to check on")] = 1000,
     apply: Annotated[bool, typer.Option(help="use the settings found, if they proved better")] = True,
     afresh: Annotated[bool, typer.Option("--afresh", help="start from the recipe's own settings")] = False,
-    seed: Annotated[int, typer.Option(help="of users, draws and ties")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="of users, draws and ties")] = 0,
+    device: Device = "auto",
 ) -> None:
     """Try settings of one part on validation requests, never on the test window, and keep the best with its evidence.
 
@@ -55,7 +55,7 @@ def search(
 
 
 def searched(
-    wanted: Search, dataset: Dataset, noted: dict[str, Any], device: Device, console: Console, *, apply: bool
+    wanted: Search, dataset: Dataset, noted: dict[str, Any], device: ChosenDevice, console: Console, *, apply: bool
 ) -> dict[str, Any]:
     """Climb for `noted["minutes"]`, record the run, and return the evidence."""
     from training.models.protocol import Run  # noqa: PLC0415

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +24,7 @@ Data = Annotated[
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda (mixed precision), or auto: cuda where there is one")]
 PROTOCOLS = ("temporal", "leave-one-out")
 LABELS = ("validation", "earlier", "step-back")
+MAX_SEED = 2**31 - 1
 Encoder = Annotated[bool, typer.Option("--encoder", help="with the texts' meaning (extra `encoder`), minutes once")]
 
 
@@ -31,7 +32,7 @@ def train(
     data: Data = "",
     promote: Annotated[bool, typer.Option(help="serve the bundle if it beats the most popular items")] = True,
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="of all that is drawn at random")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="of all that is drawn at random")] = 0,
     feedback: Annotated[bool, typer.Option(help="learn from feedback/labels.parquet, where it is there")] = True,
     encoder: Encoder = False,
 ) -> None:
@@ -53,11 +54,18 @@ def train(
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     require_features(dataset)  # before the minutes of training, not after
     bundles = dataset.folder / "bundles"
-    with tracked("train", dataset, {"seed": seed, "device": str(chosen)}) as tracking, stage_display(console) as report:
+    noted = {"seed": seed, "feedback": feedback, "encoder": encoder, "device": str(chosen)}
+    with tracked("train", dataset, noted) as tracking, stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
         prepared = Prepared.read(dataset, Variant(encoder=encoder), feedback=feedback, report=report)
         path, judged = run(prepared, stages, bundles, seed)
-        tracking.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, bundle=path.name)
+        tracking.conclude(
+            judged.evaluation.means(),
+            recipe=judged.recipe,
+            key=judged.key,
+            seen=judged.evaluation.seen,
+            bundle=path.name,
+        )
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
     if prepared.data.feedback is not None:
         told = prepared.data.feedback
@@ -75,7 +83,9 @@ def evaluate(
     protocol: Annotated[str, typer.Option(help="temporal or leave-one-out; default: what suits the data")] = "",
     seen: Annotated[str, typer.Option(help="keep or mask items of the history; default: keep if users repeat")] = "",
     out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="of training, shuffled ties, equal scores and resampling")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="of training, shuffled ties, equal scores and resampling")
+    ] = 0,
     device: Device = "auto",
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes, categories and prices")] = False,
@@ -136,11 +146,11 @@ def evaluated(dataset: Dataset, asked: Asked, device: ChosenDevice, console: Con
     with stage_display(console) as report:
         prepared = Prepared.read(dataset, variant, report=report)
     protocol = asked.protocol or prepared.protocol
-    noted = {"seen": asked.seen, "seed": asked.seed, "labels": asked.labels, "device": str(device)}
-    with tracked("evaluate", dataset, {"protocol": protocol, **noted}) as run, stage_display(console) as report:
+    noted = {**asdict(asked), "protocol": protocol, "device": str(device)}
+    with tracked("evaluate", dataset, noted) as run, stage_display(console) as report:
         stages = Stages(dataset.folder / "work", report, Run(record=run.record, device=device))
         judged = judge(prepared, stages, protocol, asked.seen or None, asked.seed, asked.labels or None)
-        run.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key)
+        run.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, seen=judged.evaluation.seen)
         points = measure_trade_off(prepared, judged, lambda share: report("accuracy against diversity", share))
     return Result(prepared, judged, points, costs_of(stages))
 

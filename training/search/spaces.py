@@ -78,6 +78,13 @@ FADING: Final[Space] = {
     "fading.half_life_steps": Range(1.0, 200.0, log=True),
 }
 
+LOOP: Final[Space] = {
+    "loop.learning_rate": Range(3e-4, 2e-2, log=True),
+    "loop.weight_decay": Range(0.0, 0.1),
+    "loop.n_epochs": Range(1, 40),
+    "loop.patience": Choice((0, 2, 4)),  # epochs; 0: no early stopping
+}
+
 PARTS: Final[dict[str, Searchable]] = {
     "popularity": Searchable(
         Popularity,
@@ -153,9 +160,7 @@ PARTS: Final[dict[str, Searchable]] = {
             "deep": Choice((False, True)),
             "dropout": Range(0.0, 0.6),
             "moments.popularity_power": Range(0.0, 1.0),
-            "loop.learning_rate": Range(3e-4, 2e-2, log=True),
-            "loop.weight_decay": Range(0.0, 0.1),
-            "loop.n_epochs": Range(1, 20),
+            **LOOP,
         },
     ),
     "attention": Searchable(
@@ -167,9 +172,7 @@ PARTS: Final[dict[str, Searchable]] = {
             "dropout": Range(0.0, 0.6),
             "low_pass": Range(0.0, 0.9),
             "contrast": Range(0.0, 0.3),
-            "loop.learning_rate": Range(3e-4, 2e-2, log=True),
-            "loop.weight_decay": Range(0.0, 0.1),
-            "loop.n_epochs": Range(1, 20),
+            **LOOP,
         },
     ),
 }
