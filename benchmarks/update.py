@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,22 +21,19 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks.facts import facts, write_result
+from benchmarks.update_case import Case, Clock, ndcg, prepared_case, random_case
 from fusionrec.feature_spec import DAY_MS
-from fusionrec.settings import Settings
 from training import metrics
-from training.data.dataset import Dataset
-from training.evaluate import Seen
 from training.feedback.incremental import EaseUpkeep, TransitionCounts, only
 from training.fine_tuning import FineTuneConfig, choose_epochs, fine_tune
-from training.interactions import Interactions, Requests, read_interactions
+from training.interactions import Interactions
 from training.models.attention import Attention
 from training.models.ease import Ease
 from training.models.protocol import Part
 from training.models.sparse_rows import Rows
 from training.models.transitions import Transitions, TransitionsConfig
-from training.protocols import Split, temporal
-from training.recipe import Recipe, repeats_matter
-from training.search.objective import Judge
+from training.protocols import temporal
+from training.recipe import Recipe
 
 RESULTS: Final = Path("benchmarks/results")
 SIZES: Final = (10, 100, 1000)
@@ -46,32 +42,6 @@ TUNINGS: Final = {"fine-tuned": FineTuneConfig(), "fine-tuned, rate 0.1": FineTu
 N_ORIGINS: Final = 2
 WINDOW_DAYS: Final = 21.0
 NEW_SHARE: Final = 0.2  # of a changed user's events
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A data set cut where its own cut-offs are."""
-
-    name: str
-    data: Interactions
-    cut: Split
-    end_ms: int
-    facts: Mapping[str, Any]
-
-    @property
-    def seen(self) -> Seen:
-        return "keep" if repeats_matter(self.cut.fit) else "mask"
-
-
-class Clock:
-    """Seconds and CPU seconds of what runs inside."""
-
-    def __enter__(self) -> Clock:
-        self.seconds, self.cpu_s = time.perf_counter(), time.process_time()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds, self.cpu_s = time.perf_counter() - self.seconds, time.process_time() - self.cpu_s
 
 
 def equality(case: Case, n_changed: int) -> dict[str, Any]:
@@ -153,10 +123,6 @@ def greatest_difference(one: Rows, other: Rows) -> float:
     return worst
 
 
-def ndcg(data: Interactions, requests: Requests, part: Part, seen: Seen) -> metrics.FloatArray:
-    return Judge(data, requests, requests, seen, 0).on_choosing(part)
-
-
 def fine_tuning(case: Case, configs: Mapping[str, FineTuneConfig], n_origins: int, days: float) -> dict[str, Any]:
     """At each origin: trained before it, new events for `days`, judged on the `days` after these."""
     values: dict[str, list[metrics.FloatArray]] = {}
@@ -207,29 +173,6 @@ def compared(values: Mapping[str, metrics.FloatArray], tuned: list[str]) -> dict
         },
         "paired": {f"{a} minus {b}": dict(metrics.paired_test(values[a], values[b], weights)) for a, b in pairs},
     }
-
-
-def prepared_case(name: str) -> Case:
-    dataset = Dataset.open(Settings.from_env().home / name)
-    data, _, _ = read_interactions(dataset)
-    ends = [round(moment.timestamp() * 1000) for moment in dataset.cutoffs.all()]
-    about = {"dataset": name, "data_hash": dataset.data_hash}
-    return Case(name, data, temporal(data, *ends), ends[2], about)
-
-
-def random_case(n_users: int = 150, n_items: int = 90, days: int = 120) -> Case:
-    """Each user walks through its half of the items."""
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(10, 30, n_users)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    total, start = int(offsets[-1]), 20_000 * DAY_MS
-    halves = np.repeat(np.arange(n_users) % 2, lengths)
-    walk = np.cumsum(rng.integers(1, 3, total)) % (n_items // 2)
-    at = np.concatenate([np.sort(rng.integers(0, days * DAY_MS, n)) for n in lengths]) + start
-    data = Interactions(n_items, offsets, 1 + 2 * walk + halves, np.full(total, 4), at, np.zeros(total, np.int64))
-    end = start + days * DAY_MS
-    cut = temporal(data, end - 28 * DAY_MS, end - 14 * DAY_MS, end)
-    return Case("random", data, cut, end, {"dataset": "random", "data_hash": ""})
 
 
 def cases(quick: bool, names: list[str], only_case: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -125,14 +125,18 @@ def evaluate(
         rows=rows,
         catalogue={model: _of_the_catalogue(slates, data.n_items) for model, slates in ranked.slates.items()},
         best_part=best,
-        paired={
-            name: metrics.paired_test(per_user[FUSION][name], per_user[best][name], weights) for name in metrics.NAMES
-        },
+        paired=_paired(per_user[FUSION], per_user[best], weights),
         segments=[
             _segment_table(cut, ranked.slates, best, seed)
             for cut in segments(data, requests, relevant, background.n_events)
         ],
     )
+
+
+def _paired(
+    fusion: Mapping[str, metrics.FloatArray], best: Mapping[str, metrics.FloatArray], weights: metrics.FloatArray
+) -> dict[str, Mapping[str, float]]:
+    return {name: metrics.paired_test(fusion[name], best[name], weights) for name in metrics.NAMES}
 
 
 class Ranked(NamedTuple):

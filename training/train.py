@@ -147,11 +147,7 @@ def judge(
     labels: what the fusion learns from instead of what the recipe says
     """
     cut = prepared.split(protocol, labels)
-    usual = Recipe.for_split(cut)
-    if cut.fit.feedback is not None and usual.two_tower is None:  # the towers alone learn from labels
-        usual = replace(usual, two_tower=TOWERS)
-    if protocol == prepared.protocol and prepared.variant.as_served:  # in another reading, what a search chose on
-        usual = usual.with_best(prepared.dataset)  # could be the test
+    usual = usual_recipe(prepared, protocol, cut)
     recipe = seeded(replace(usual, labels=labels or usual.labels), seed)
     if recipe.labels != "validation" and not len(cut.earlier.fit):
         detail = f"nothing was done before one step back; --labels {recipe.labels} needs that: {_REMEDIES[protocol]}"
@@ -176,6 +172,16 @@ def judge(
     )
     other_labels = None if recipe.labels == usual.labels else recipe.labels
     return Judged(ranker, fused, evaluation, recipe, protocol, key, other_labels)
+
+
+def usual_recipe(prepared: Prepared, protocol: Protocol, cut: Split) -> Recipe:
+    """What suits the data, with the settings that a search put in use. Raises DataError when those cannot be read."""
+    usual = Recipe.for_split(cut)
+    if cut.fit.feedback is not None and usual.two_tower is None:  # the towers alone learn from labels
+        usual = replace(usual, two_tower=TOWERS)
+    if protocol == prepared.protocol and prepared.variant.as_served:  # in another reading, what a search chose on
+        usual = usual.with_best(prepared.dataset)  # could be the test
+    return usual
 
 
 def train(prepared: Prepared, stages: Stages, bundles: Path, seed: int = 0) -> tuple[Path, Judged]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from training.data.dataset import Dataset
     from training.devices import Device as ChosenDevice
     from training.results import Result
+    from training.train import Judged, Prepared
 
 Data = Annotated[
     str,
@@ -41,31 +42,14 @@ def train(
     An interrupted run continues; a run with the same data, settings and code returns the bundle that is there.
     """
     from training import publish, update_state  # noqa: PLC0415  the command line starts without torch
-    from training.commands.console import metric_table, stage_display  # noqa: PLC0415
+    from training.commands.console import metric_table  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.item_columns import require_features  # noqa: PLC0415
-    from training.models.protocol import Run  # noqa: PLC0415
-    from training.stages import Stages  # noqa: PLC0415
-    from training.tracking import tracked  # noqa: PLC0415
-    from training.train import Prepared  # noqa: PLC0415
-    from training.train import train as run  # noqa: PLC0415
-    from training.variants import Variant  # noqa: PLC0415
 
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     require_features(dataset)  # before the minutes of training, not after
     bundles = dataset.folder / "bundles"
-    noted = {"seed": seed, "feedback": feedback, "encoder": encoder, "device": str(chosen)}
-    with tracked("train", dataset, noted) as tracking, stage_display(console) as report:
-        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
-        prepared = Prepared.read(dataset, Variant(encoder=encoder), feedback=feedback, report=report)
-        path, judged = run(prepared, stages, bundles, seed)
-        tracking.conclude(
-            judged.evaluation.means(),
-            recipe=judged.recipe,
-            key=judged.key,
-            seen=judged.evaluation.seen,
-            bundle=path.name,
-        )
+    prepared, path, judged = trained(dataset, seed, chosen, console, feedback=feedback, encoder=encoder)
     console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
     if prepared.data.feedback is not None:
         told = prepared.data.feedback
@@ -76,6 +60,27 @@ def train(
         publish.promote(bundles, path.name)
         console.print(f"promoted: {bundles / publish.CURRENT} → {path.name}", soft_wrap=True)
     update_state.prune(dataset, (publish.pointer(bundles), publish.pointer(bundles, publish.PREVIOUS), path.name))
+
+
+def trained(
+    dataset: Dataset, seed: int, device: ChosenDevice, console: Console, *, feedback: bool, encoder: bool
+) -> tuple[Prepared, Path, Judged]:
+    """Fit, fuse, judge, write the bundle, and record the run."""
+    from training.commands.console import stage_display  # noqa: PLC0415
+    from training.models.protocol import Run  # noqa: PLC0415
+    from training.stages import Stages  # noqa: PLC0415
+    from training.tracking import tracked  # noqa: PLC0415
+    from training.train import Prepared, train  # noqa: PLC0415
+    from training.variants import Variant  # noqa: PLC0415
+
+    noted = {"seed": seed, "feedback": feedback, "encoder": encoder, "device": str(device)}
+    with tracked("train", dataset, noted) as tracking, stage_display(console) as report:
+        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=device))
+        prepared = Prepared.read(dataset, Variant(encoder=encoder), feedback=feedback, report=report)
+        path, judged = train(prepared, stages, dataset.folder / "bundles", seed)
+        facts = {"recipe": judged.recipe, "key": judged.key, "seen": judged.evaluation.seen}
+        tracking.conclude(judged.evaluation.means(), **facts, bundle=path.name)
+    return prepared, path, judged
 
 
 def evaluate(

@@ -10,6 +10,8 @@ from rich.console import Console
 from training.commands.train import Data, Device, open_dataset
 
 if TYPE_CHECKING:
+    from training.data.dataset import Dataset
+    from training.devices import Device as ChosenDevice
     from training.update import Updated
     from training.update_source import News
 
@@ -32,25 +34,15 @@ def update(
     does it all anew. An interrupted run continues.
     """
     from training import publish, update_state  # noqa: PLC0415  the command line starts without torch
-    from training.commands.console import metric_table, stage_display  # noqa: PLC0415
+    from training.commands.console import metric_table  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
-    from training.fine_tuning import FineTuneConfig  # noqa: PLC0415
     from training.item_columns import require_features  # noqa: PLC0415
-    from training.models.protocol import Run  # noqa: PLC0415
-    from training.stages import Stages  # noqa: PLC0415
-    from training.tracking import tracked  # noqa: PLC0415
     from training.update import require_no_loss  # noqa: PLC0415
-    from training.update import update as run  # noqa: PLC0415
 
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     bundles = dataset.folder / "bundles"
     require_features(dataset)
-    noted = {"test_days": test_days, "fine_tune": fine_tune, "device": str(chosen)}
-    with tracked("update", dataset, noted) as tracking, stage_display(console) as report:
-        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=chosen))
-        done = run(dataset, stages, test_days, FineTuneConfig() if fine_tune else None)
-        if done is not None:
-            tracking.conclude(done.tested.evaluation.means(), before=done.before, bundle=done.folder.name)
+    done = updated(dataset, test_days, chosen, console, fine_tune=fine_tune)
     if done is None:
         console.print(f"{publish.pointer(bundles)} has seen all these events: nothing to do")
         return
@@ -68,6 +60,26 @@ def update(
         console.print(f"promoted: {bundles / publish.CURRENT} → {done.folder.name}", soft_wrap=True)
     kept = (publish.pointer(bundles), publish.pointer(bundles, publish.PREVIOUS), done.folder.name)
     update_state.prune(dataset, kept)
+
+
+def updated(
+    dataset: Dataset, test_days: float | None, device: ChosenDevice, console: Console, *, fine_tune: bool
+) -> Updated | None:
+    """Bring up to date, judge, write the bundle, and record the run; None when there is nothing new."""
+    from training.commands.console import stage_display  # noqa: PLC0415
+    from training.fine_tuning import FineTuneConfig  # noqa: PLC0415
+    from training.models.protocol import Run  # noqa: PLC0415
+    from training.stages import Stages  # noqa: PLC0415
+    from training.tracking import tracked  # noqa: PLC0415
+    from training.update import update  # noqa: PLC0415
+
+    noted = {"test_days": test_days, "fine_tune": fine_tune, "device": str(device)}
+    with tracked("update", dataset, noted) as tracking, stage_display(console) as report:
+        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=device))
+        done = update(dataset, stages, test_days, FineTuneConfig() if fine_tune else None)
+        if done is not None:
+            tracking.conclude(done.tested.evaluation.means(), before=done.before, bundle=done.folder.name)
+    return done
 
 
 def told(news: News, name: str) -> list[str]:
