@@ -32,6 +32,7 @@ FEATURE_SERVICE: Final = "fused_ranker_v1"
 HISTORY_INPUTS: Final = ("history_items", "history_events", "history_age_days")
 OUTPUTS: Final = ("items", "scores", "contributions", "base")
 N_NEIGHBOURS: Final = 50
+MAX_GRAPH_MB: Final = 1000.0  # a function of 1,769 MB has to hold it beside everything else
 TOLERANCE: Final = 1e-4  # relative to the largest score of the answer
 
 
@@ -74,6 +75,16 @@ def random_inputs(n_items: int, batch: int, length: int, seed: int = 0) -> tuple
     real[0] = length
     padded = torch.arange(length)[None, :] < length - real[:, None]
     return items.masked_fill(padded, 0), events.masked_fill(padded, 0), ages.masked_fill(padded, 0.0)
+
+
+def check_size(path: Path) -> None:
+    """Raises BundleError when a graph is larger than a function can hold."""
+    size_mb = path.stat().st_size / 1e6
+    if size_mb > MAX_GRAPH_MB:
+        raise BundleError(
+            f"{path.name} has {size_mb:,.0f} MB, at most {MAX_GRAPH_MB:,.0f} fit into a function; give the parts fewer "
+            "neighbours or factors, or the catalogue fewer items (--min-item-users)"
+        )
 
 
 def check_parity(ranker: FusedRanker, path: Path) -> float:
@@ -148,6 +159,7 @@ def write_bundle(folder: Path, ranker: FusedRanker, parts: BundleParts, *, creat
     shutil.rmtree(work, ignore_errors=True)
     (work / "neighbours").mkdir(parents=True)
     export_ranker(ranker, work / "ranker.onnx")
+    check_size(work / "ranker.onnx")
     check_parity(ranker, work / "ranker.onnx")
     write_catalogue(work / "catalogue", parts.item_ids, parts.columns)
     write_content(work / "content", content_postings(parts.columns))

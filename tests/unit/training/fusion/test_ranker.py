@@ -15,8 +15,9 @@ from numpy.testing import assert_allclose
 from fusionrec.errors import BundleError
 from fusionrec.transforms import ModelInput
 from tests.suites.models import arrays, padded, shop_inputs
+from training import export
 from training.evaluate import FUSION, rank
-from training.export import HISTORY_INPUTS, OUTPUTS, check_parity, export_ranker
+from training.export import HISTORY_INPUTS, OUTPUTS, check_parity, check_size, export_ranker
 from training.fusion.additive import AdditiveFusion, situation
 from training.fusion.candidates import PartScores, union_of_first
 from training.fusion.evidence import width_of, width_of_user
@@ -104,6 +105,13 @@ def test_a_graph_that_does_not_mask_is_not_let_through(ranker: FusedRanker, grap
         check_parity(ranker, tmp_path / "spoilt.onnx")
 
 
+def test_a_graph_that_no_function_can_hold_is_refused(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_size(graph)
+    monkeypatch.setattr(export, "MAX_GRAPH_MB", graph.stat().st_size / 1e6 - 0.001)
+    with pytest.raises(BundleError, match="at most .* fit into a function"):
+        check_size(graph)
+
+
 @pytest.mark.parametrize("batch", [1, 3, 14])
 def test_contributions_and_base_make_the_score(graph: Path, batch: int) -> None:
     _, scores, contributions, base = run(graph, arrays(10, batch, 9), np.ones((batch, 11), bool))
@@ -120,9 +128,7 @@ def test_the_sum_holds_where_the_parts_stand_far_from_zero() -> None:
         standing[1:9] += 30.0 + torch.rand(8)
         part.log_new = part.log_popularity = standing
     with torch.no_grad():
-        fusion.slopes[:, :, 0] = torch.tensor(
-            [15.1, 16.3, 14.7]
-        )  # of what stands in the history, too
+        fusion.slopes[:, :, 0] = torch.tensor([15.1, 16.3, 14.7])  # of what stands in the history, too
     ranker = FusedRanker(parts, fusion, top_k=8).eval()
     history = (torch.tensor([[100, 101, 102, 103, 104]]), torch.full((1, 5), 4), torch.arange(5.0, 0.0, -1.0)[None])
     with torch.inference_mode():
