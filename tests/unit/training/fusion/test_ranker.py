@@ -108,7 +108,7 @@ def test_a_graph_that_does_not_mask_is_not_let_through(ranker: FusedRanker, grap
 def test_a_graph_that_no_function_can_hold_is_refused(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_size(graph)
     monkeypatch.setattr(export, "MAX_GRAPH_MB", graph.stat().st_size / 1e6 - 0.001)
-    with pytest.raises(BundleError, match="at most .* fit into a function"):
+    with pytest.raises(BundleError, match=r"at most .* fit into a function"):
         check_size(graph)
 
 
