@@ -40,7 +40,7 @@ from training.variants import Variant
 
 _REMEDIES: Final = {
     "temporal": "no user did anything in that window; prepare the data with other --test-days and --validation-days, "
-    "or use --protocol leave-one-out",
+    "or evaluate with --protocol leave-one-out",
     "leave-one-out": "it takes users with three interactions, and with four for one step before validation",
 }
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fusionrec.errors import DataError
 from fusionrec.settings import Settings
 
 app = typer.Typer(help="List, verify, promote and roll back model bundles.", no_args_is_help=True)
@@ -63,7 +64,12 @@ def rollback(data: Data = "") -> None:
 
 def _bundles(data: str) -> Path:
     settings = Settings.from_env()
-    return settings.home / (data or settings.dataset) / "bundles"
+    folder = settings.home / (data or settings.dataset)
+    if not folder.is_dir():
+        raise DataError(
+            "no such data set; `fusionrec data prepare` makes one, --data names another", pointer=str(folder)
+        )
+    return folder / "bundles"
 
 
 def _newest(data: str) -> str:

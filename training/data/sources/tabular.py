@@ -79,13 +79,19 @@ def numbered(table: pa.Table, malformed: Sequence[pa_csv.InvalidRow], file: str)
         {
             "line": row.number,
             "value": row.text,
-            "reason": f"{row.actual_columns} values for {row.expected_columns} columns",
+            "reason": f"{row.actual_columns} values for {row.expected_columns} columns{_unclosed(row.text)}",
         }
         for row in malformed
     ] + [{"line": int(line), "value": "", "reason": "a blank line"} for line in lines[blank]]
     rows = [{"file": file, "rule": "malformed-line", "field": "", **row} for row in rejected]
     kept = table.append_column("line", pa.array(lines)).filter(pa.array(~blank))
     return kept, pa.Table.from_pylist(rows, schema=REJECTED)
+
+
+def _unclosed(text: str) -> str:
+    """A quote that nobody closed takes the lines after it for its own, good ones too: all of them are told."""
+    n_lines = len(text.splitlines())
+    return "" if n_lines < 2 else f" in {n_lines} lines, which a quote holds together; close it, or double it"
 
 
 def header(path: Path, delimiter: str) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from training.data.sources.tabular import read_csv
 
 FIRST = 62  # the line after the base events
 
@@ -154,3 +157,13 @@ def test_every_line_is_either_kept_or_in_the_quarantine_and_the_report_counts_bo
     assert dataset.counts["n_events"] == dataset.events.num_rows == 61
     assert len(shop.quarantine(dataset)) == dataset.counts["n_rejected"] == sum(report["rules"].values()) == 4
     assert "| malformed-line | 1 |" in (dataset.folder / "report.md").read_text()
+
+
+def test_lines_that_an_open_quote_swallowed_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text('userId,itemId,eventType\nu1,i1,view\nu2,"i2,view\nu3,i3,view\n')
+    kept, rejected = read_csv(path)
+    assert kept["userId"].to_pylist() == ["u1"]
+    (row,) = rejected.to_pylist()
+    assert row["line"] == 3
+    assert "in 2 lines, which a quote holds together; close it" in row["reason"]
