@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
+from fusionrec.feature_spec import DAY_MS, EVENT_CODES
 from training import ablation
-from training.ablation import without_part, worth_of_parts
+from training.ablation import Ablation, ablate, without_part, worth_of_parts
 from training.fusion.candidates import EvidenceTable
 from training.fusion.evidence import N_SHARED
 from training.fusion.stacker import StackerConfig
 from training.fusion.stacker_fit import StackerFitConfig
+from training.interactions import Interactions
+from training.loop import LoopConfig
+from training.models.attention import AttentionConfig
+from training.models.graph import GraphConfig
+from training.models.moments import MomentsConfig
+from training.models.two_tower import TwoTowerConfig
+from training.protocols import leave_one_out
+from training.recipe import Recipe
+from training.shop import NOW_MS
+from training.stages import Stages
 
 N_PARTS, N_TOLD, N_SITUATION = 3, 2, 5
 SMALL = StackerFitConfig(n_steps=30, n_rounds=2, network=StackerConfig(hidden=8, dim=4))
@@ -60,3 +75,92 @@ def test_a_fusion_that_was_given_up_early_is_compared_on_its_users_after_its_rou
     assert ndcg == pytest.approx((18 + 23) / 2 / 24)
     assert worth.without == 0.0
     assert worth.loss == pytest.approx((6 + 9) / 2 / 24)  # the second look at the first four
+
+
+N_USERS, N_ITEMS, N_EVENTS = 40, 12, 7
+TINY = Recipe(
+    attention=AttentionConfig(dim=8, n_layers=1, max_length=8, loop=LoopConfig(n_epochs=2)),
+    two_tower=TwoTowerConfig(dim=8, loop=LoopConfig(n_epochs=2), moments=MomentsConfig(n_negatives=16)),
+    graph=GraphConfig(n_factors=4),
+    stacker=SMALL,
+    labels="step-back",
+)
+
+
+def walkers() -> Interactions:
+    """Each user goes round the items one by one from a place of its own: what comes next is known, by order alone."""
+    start = np.random.default_rng(0).integers(0, N_ITEMS, N_USERS)
+    n = N_USERS * N_EVENTS
+    return Interactions(
+        n_items=N_ITEMS,
+        offsets=np.arange(N_USERS + 1) * N_EVENTS,
+        items=((start[:, None] + np.arange(N_EVENTS)) % N_ITEMS + 1).ravel(),
+        events=np.full(n, EVENT_CODES["purchase"]),
+        sent_at=np.tile(NOW_MS - np.arange(N_EVENTS, 0, -1) * DAY_MS, N_USERS),
+        sessions=np.tile(np.arange(N_EVENTS), N_USERS),
+    )
+
+
+def ablated(data: Interactions, folder: Path, told: list[str]) -> Ablation:
+    stages = Stages(folder, lambda what, share: told.append(what) if share == 1.0 else None)
+    return ablate(stages, data, leave_one_out(data), "mask", "walkers")
+
+
+class TestAblate:
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def small_recipe(cls):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Recipe, "for_split", classmethod(lambda *_: TINY))
+            yield
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        return tmp_path_factory.mktemp("work")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def found(cls, small_recipe: None, folder: Path) -> Ablation:
+        return ablated(walkers(), folder, [])
+
+    def test_every_kind_of_part_is_judged_and_those_of_the_usual_recipe_are_named(self, found: Ablation) -> None:
+        assert [worth.part for worth in found.parts] == [
+            "popularity", "ease", "transitions", "slist", "attention", "item_knn", "als", "graph", "two_tower",
+            "frequency",
+        ]  # fmt: skip
+        assert found.shipped == ["popularity", "ease", "attention", "graph", "two_tower"]
+        assert list(found.costs) == [worth.part for worth in found.parts]
+        assert all(cost.seconds > 0 for cost in found.costs.values())
+
+    def test_all_parts_together_find_what_comes_next(self, found: Ablation) -> None:
+        """By chance, the next of the eight items that a user has not had would score 0.45."""
+        assert found.n_held_out == N_USERS
+        assert found.ndcg > 0.8
+        for worth in found.parts:
+            assert worth.without + worth.loss == pytest.approx(found.ndcg, abs=1e-5)
+            assert worth.low <= worth.loss <= worth.high
+        row = found.as_json()["parts"]["transitions"]
+        assert row["loss"] == found.parts[2].loss
+
+    def test_what_was_measured_is_kept(self, found: Ablation, folder: Path) -> None:
+        told: list[str] = []
+        again = ablated(walkers(), folder, told)
+        assert again.as_json() == found.as_json()
+        assert again.costs == found.costs
+        assert len(told) == 12
+        assert all(what.endswith("(kept)") for what in told), told
+
+    def test_the_test_window_is_not_looked_at(self, found: Ablation, tmp_path: Path) -> None:
+        data = walkers()
+        last = data.offsets[1:] - 1
+        items = data.items.copy()
+        items[last] = np.random.default_rng(1).permutation(items[last])
+        assert (items != data.items).any()
+        assert ablated(replace(data, items=items), tmp_path, []).as_json() == found.as_json()
+
+    def test_of_many_requests_some_are_judged(
+        self, found: Ablation, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ablation, "_MOST_REQUESTS", 15)
+        assert ablated(walkers(), tmp_path, []).n_held_out == 15
