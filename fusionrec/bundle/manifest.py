@@ -63,7 +63,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         fields = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise BundleMissingError(f"no {FILE_NAME} in {folder}; `fusionrec models list` shows the bundles that there are") from None
+        raise BundleMissingError(f"no {FILE_NAME} in {folder}; `fusionrec models list` shows those there are") from None
     except ValueError as error:
         raise BundleTamperedError(f"{path} is not JSON ({error}); fetch the bundle again") from None
     if not isinstance(fields, dict) or fields.get("schema_version") != SCHEMA_VERSION:
