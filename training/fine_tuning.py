@@ -58,17 +58,16 @@ def choose_epochs(
     from_ms = end_ms - int(config.held_out * (end_ms - since_ms))
     asked = temporal(data, from_ms, from_ms, end_ms).test
     judge = Judge(data, asked, asked, seen, config.seed)
-    best, known = (
-        float(judge.on_choosing(part).mean()) if len(asked.users) else 0.0,
-        data.prefix(data.ends_before(from_ms)),
-    )
-    for epoch in range(config.max_epochs if len(asked.users) else 0):
+    if not len(asked.users):
+        return 0
+    best, known = float(judge.on_choosing(part).mean()), data.prefix(data.ends_before(from_ms))
+    for epoch in range(config.max_epochs):
         part = _next(part, known, since_ms, config, epoch, step, " of a trial")
         value = float(judge.on_choosing(part).mean())
         if value <= best:
             return epoch
         best = value
-    return config.max_epochs if len(asked.users) else 0
+    return config.max_epochs
 
 
 def fine_tune(

@@ -76,12 +76,20 @@ class S3Bundles(BundleStore):
 
     def _get(self, name: str, client: S3Client) -> bytes:
         key = f"{self._prefix}/{name}".lstrip("/")
-        try:
-            body: bytes = client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404", "AccessDenied"):
-                raise BundleMissingError(f"s3://{self._bucket}/{key} is not there; publish a bundle first") from None
-            raise StoreUnavailableError("bundles", error.response["Error"]["Code"]) from error
-        except BotoCoreError as error:
-            raise StoreUnavailableError("bundles", type(error).__name__) from error
-        return body
+        return read_object(client, self._bucket, key, "bundles", "publish a bundle first")
+
+
+def read_object(client: S3Client, bucket: str, key: str, store: str, remedy: str) -> bytes:
+    """The whole object. store: its name in an error
+
+    raises: BundleMissingError with the remedy, StoreUnavailableError
+    """
+    try:
+        body: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404", "AccessDenied"):
+            raise BundleMissingError(f"s3://{bucket}/{key} is not there; {remedy}") from None
+        raise StoreUnavailableError(store, error.response["Error"]["Code"]) from error
+    except BotoCoreError as error:
+        raise StoreUnavailableError(store, type(error).__name__) from error
+    return body

@@ -8,9 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from fusionrec.errors import BundleMissingError, StoreUnavailableError
+from fusionrec.adapters.s3 import read_object
 from fusionrec.text.scoring import CARD, GRAPH, TextScorer
 
 
@@ -35,12 +33,4 @@ def open_text_model(uri: str, client: Callable[[], S3Client]) -> TextScorer:
 def _get(client: S3Client, uri: str, name: str) -> bytes:
     parts = urlsplit(uri)
     key = f"{parts.path.strip('/')}/{name}".lstrip("/")
-    try:
-        body: bytes = client.get_object(Bucket=parts.netloc, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchBucket", "404", "AccessDenied"):
-            raise BundleMissingError(f"no text model: s3://{parts.netloc}/{key} is not there") from None
-        raise StoreUnavailableError("text_model", error.response["Error"]["Code"]) from error
-    except BotoCoreError as error:
-        raise StoreUnavailableError("text_model", type(error).__name__) from error
-    return body
+    return read_object(client, parts.netloc, key, "text_model", "the text model is uploaded there first")
