@@ -9,7 +9,7 @@ import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,22 @@ def facts() -> dict[str, Any]:
             "python": platform.python_version(),
             "load_average": [round(load, 2) for load in os.getloadavg()],
         },
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
 
 
+def _version(name: str) -> str:
+    """Empty where it is not installed: not every benchmark needs every package."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
 def _commit() -> str:
+    """COMMIT tells it where the files lie without their repository."""
+    if told := os.environ.get("COMMIT"):
+        return told
     try:
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)

@@ -54,6 +54,8 @@ class Scorer:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
         available = ort.get_available_providers()
+        if wanted[0] in available:
+            ort.preload_dlls()  # CUDA's libraries from their pip packages, where the system has none
         try:
             session = ort.InferenceSession(
                 os.fspath(path), options, providers=[name for name in wanted if name in available]

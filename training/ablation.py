@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from training.devices import CPU, Device
 from training.evaluate import Seen
 from training.fusing import STEP_BACK, fit_first, fusion_key, labelled
 from training.fusion.candidates import EvidenceTable, tabulate
@@ -20,7 +21,7 @@ from training.fusion.facts import ItemFacts
 from training.fusion.ranker import FusedRanker
 from training.fusion.stacker_fit import StackerFitConfig, held_out
 from training.interactions import Interactions, Requests
-from training.models.protocol import Progress, silent
+from training.models.protocol import Progress, Run, silent
 from training.protocols import Split
 from training.recipe import Recipe
 from training.stages import Cost, Stages, code_hash, key_of
@@ -73,15 +74,17 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
     first = stages.once("first stage of all parts", key, lambda run: fit_first(recipe, data, parts, past, mask, run))
     names = [part.name for part in parts]
 
-    def table() -> EvidenceTable:
+    def table(device: Device) -> EvidenceTable:
         ranker = FusedRanker(parts, first, recipe.top_k).eval()
         facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
-        return tabulate(ranker, facts, data, past.requests, mask_seen=mask)
+        with device.holding(ranker):
+            return tabulate(ranker, facts, data, past.requests, mask_seen=mask)
 
-    def work(progress: Progress) -> tuple[float, int, list[Worth]]:
-        return worth_of_parts(table(), names, replace(recipe.stacker or StackerFitConfig(), n_rounds=3), progress)
+    def work(run: Run) -> tuple[float, int, list[Worth]]:
+        config = replace(recipe.stacker or StackerFitConfig(), n_rounds=3)
+        return worth_of_parts(table(run.device), names, config, run.progress, run.device)
 
-    ndcg, n_held_out, worth = stages.once("leaving out one part each", key, lambda run: work(run.progress))
+    ndcg, n_held_out, worth = stages.once("leaving out one part each", key, work)
     where = "" if recipe.labels == "validation" else STEP_BACK
     costs = {name: stages.costs[f"{name}{where}"] for name in names}
     return Ablation(ndcg, n_held_out, worth, [part.name for part in usual.parts(1)], seen, costs)
@@ -93,14 +96,18 @@ def _some(requests: Requests) -> Requests:
 
 
 def worth_of_parts(
-    table: EvidenceTable, names: Sequence[str], config: StackerFitConfig, progress: Progress = silent
+    table: EvidenceTable,
+    names: Sequence[str],
+    config: StackerFitConfig,
+    progress: Progress = silent,
+    device: Device = CPU,
 ) -> tuple[float, int, list[Worth]]:
     """NDCG@10 with all parts, on how many requests, and each part's worth. names: in the order of the table."""
-    whole = held_out(table, config)
+    whole = held_out(table, config, device=device)
     found = []
     for place, name in enumerate(names):
         progress((place + 1) / (len(names) + 1))
-        found.append(_worth(name, whole, held_out(without_part(table, place), config)))
+        found.append(_worth(name, whole, held_out(without_part(table, place), config, device=device)))
     return float(whole[-1].mean()), whole.shape[1], found
 
 

@@ -23,7 +23,7 @@ def auc(scores: Tensor, allowed: Tensor, relevant: Tensor) -> Tensor:
     relevant = relevant & allowed
     n_relevant, n_others = relevant.sum(dim=1).double(), (allowed & ~relevant).sum(dim=1).double()
     held = scores.masked_fill(~allowed, torch.inf)  # above everything: neither lower nor equal
-    rank_sum = torch.zeros(len(scores), dtype=torch.float64)
+    rank_sum = torch.zeros(len(scores), dtype=torch.float64, device=scores.device)
     pairs = relevant.nonzero()
     for first in range(0, len(pairs), _PAIRS):
         rows, items = pairs[first : first + _PAIRS].T

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusionrec.errors import BadInputError
 
@@ -37,6 +38,15 @@ class Device:
     def scaler(self) -> torch.amp.GradScaler:
         """Does nothing unless the precision is fp16."""
         return torch.amp.GradScaler(self.kind, enabled=self.precision == "fp16")
+
+    @contextmanager
+    def holding(self, module: nn.Module) -> Iterator[None]:
+        """The module is on this device for a while, and on the CPU again after it."""
+        module.to(self.torch_device)
+        try:
+            yield
+        finally:
+            module.cpu()
 
     def moved(self, batch: T) -> T:
         """The batch with its tensors on this device: a tensor, or a (named) tuple of what may hold tensors."""

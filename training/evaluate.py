@@ -15,7 +15,7 @@ from training import metrics
 from training.association import auc, correlation
 from training.background import Background
 from training.beyond_accuracy import CUT, BeyondAccuracy, gini
-from training.fusion.candidates import barred, batches, relevant_items
+from training.fusion.candidates import barred, batches, inputs_on, relevant_items
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
 from training.models.popularity import Popularity
@@ -160,16 +160,16 @@ def rank(
     slates: dict[str, list[Tensor]] = {}
     told: dict[str, dict[str, list[Tensor]]] = {}
     for rows in batches(requests, progress):
-        arrays = tuple(torch.from_numpy(array) for array in requests.inputs(data, rows))
-        relevant = relevant_items(data, requests, rows)
-        blank = torch.zeros(len(rows), 1, data.n_items + 1)
+        arrays = inputs_on(ranker.device, data, requests, rows)
+        relevant = relevant_items(data, requests, rows).to(ranker.device)
+        blank = torch.zeros(len(rows), 1, data.n_items + 1, device=ranker.device)
         allowed = barred(blank, arrays[0] if seen == "mask" else None)[:, 0] == 0
         for model, scores in all_scores(ranker, arrays, allowed).items():
             shown = scores.masked_fill(~allowed, -torch.inf)
-            slates.setdefault(model, []).append(first_items(shown, N_RANKS, generator))
+            slates.setdefault(model, []).append(first_items(shown, N_RANKS, generator).cpu())
             measures = told.setdefault(model, {"auc": [], "correlation": []})
-            measures["auc"].append(auc(scores, allowed, relevant))
-            measures["correlation"].append(correlation(scores, allowed, relevant))
+            measures["auc"].append(auc(scores, allowed, relevant).cpu())
+            measures["correlation"].append(correlation(scores, allowed, relevant).cpu())
     return Ranked(
         {model: torch.cat(chunks).numpy() for model, chunks in slates.items()},
         {model: {name: torch.cat(chunks).numpy() for name, chunks in each.items()} for model, each in told.items()},
@@ -192,7 +192,7 @@ def first_items(scores: Tensor, k: int, generator: torch.Generator) -> Tensor:
 
     Fewer than k finite scores leave zeros at the end.
     """
-    shuffled = torch.randperm(scores.shape[1], generator=generator)
+    shuffled = torch.randperm(scores.shape[1], generator=generator).to(scores.device)
     best = torch.topk(scores[:, shuffled], min(k, scores.shape[1]), dim=1)
     items = shuffled[best.indices].masked_fill(torch.isneginf(best.values), 0)
     return torch.nn.functional.pad(items, (0, k - items.shape[1]))

@@ -91,9 +91,10 @@ def fit_first(
 ) -> AdditiveFusion:
     """The additive stage, from the union of the parts' candidates."""
     unfitted = FusedRanker(parts, AdditiveFusion(len(parts)), recipe.top_k).eval()
-    candidates = collect(
-        unfitted, data, past.requests, recipe.fusion.n_candidates, mask_seen=mask_seen, progress=run.progress
-    )
+    with run.device.holding(unfitted):
+        candidates = collect(
+            unfitted, data, past.requests, recipe.fusion.n_candidates, mask_seen=mask_seen, progress=run.progress
+        )
     return fit_fusion(candidates, recipe.fusion)
 
 
@@ -109,8 +110,9 @@ def fit_second(
     """The stacker, from the first stage's candidates. The recipe has a second stage."""
     ranker = FusedRanker(parts, first, recipe.top_k).eval()
     facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
-    table = tabulate(
-        ranker, facts, data, past.requests, mask_seen=mask_seen, progress=lambda share: run.progress(0.5 * share)
-    )
+    with run.device.holding(ranker):
+        table = tabulate(
+            ranker, facts, data, past.requests, mask_seen=mask_seen, progress=lambda share: run.progress(0.5 * share)
+        )
     config = recipe.stacker or StackerFitConfig()
-    return fit_stacker(table, config, lambda share: run.progress(0.5 + 0.5 * share))
+    return fit_stacker(table, config, lambda share: run.progress(0.5 + 0.5 * share), run.device)

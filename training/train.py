@@ -28,7 +28,7 @@ from training.labels import labels_hash, read_feedback
 from training.models.attention import Attention
 from training.models.ease import Ease
 from training.models.popularity import Popularity
-from training.models.protocol import Part
+from training.models.protocol import Part, Run
 from training.neighbours import nearest_by_vectors, strongest_weights
 from training.protocols import Past, Protocol, Split, split
 from training.recipe import TOWERS, Labels, Recipe, repeats_matter
@@ -157,19 +157,16 @@ def judge(
     parts, fused = fit_fused(stages, recipe, prepared.data, cut, seen == "mask", data_key)
     ranker = fused.ranker(parts, recipe.top_k, Past(cut.fit, cut.fit_now_ms, cut.validation))
     key = key_of(fusion_key(recipe, data_key, seen == "mask"), seed)
-    evaluation = stages.once(
-        f"test window, seen items {seen}",
-        key_of(key, prepared.catalogue_key, code_hash(["training.evaluate", "training.background"])),
-        lambda run: evaluate(
-            ranker,
-            prepared.data,
-            cut.test,
-            seen=seen,
-            seed=seed,
-            background=prepared.background(cut.fit),
-            progress=run.progress,
-        ),
-    )
+
+    def look(run: Run) -> Evaluation:
+        background = prepared.background(cut.fit)
+        with run.device.holding(ranker):
+            return evaluate(
+                ranker, prepared.data, cut.test, seen=seen, seed=seed, background=background, progress=run.progress
+            )
+
+    test_key = key_of(key, prepared.catalogue_key, code_hash(["training.evaluate", "training.background"]))
+    evaluation = stages.once(f"test window, seen items {seen}", test_key, look)
     other_labels = None if recipe.labels == usual.labels else recipe.labels
     return Judged(ranker, fused, evaluation, recipe, protocol, key, other_labels)
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.devices import CPU
 from training.fusion.additive import in_history, situation
 from training.fusion.evidence import Evidence
 from training.fusion.facts import ItemFacts
@@ -76,17 +77,17 @@ def tabulate(
 def _evidence_chunk(
     ranker: FusedRanker, facts: ItemFacts, data: Interactions, requests: Requests, rows: IntArray, mask_seen: bool
 ) -> EvidenceTable:
-    items, events, ages = (torch.from_numpy(array) for array in requests.inputs(data, rows))
-    eligible = torch.ones(len(rows), ranker.n_items + 1, dtype=torch.bool)
+    items, events, ages = inputs_on(ranker.device, data, requests, rows)
+    eligible = torch.ones(len(rows), ranker.n_items + 1, dtype=torch.bool, device=ranker.device)
     if mask_seen:
         eligible.scatter_(1, items, False)
     found = ranker.candidates(ranker.standardised(items, events, ages), items, ages, eligible)
-    evidence = ranker.evidence(facts.table, found, items, ages)
-    relevant = relevant_items(data, requests, rows)
+    evidence = ranker.evidence(facts.table.to(ranker.device), found, items, ages)
+    relevant = relevant_items(data, requests, rows).to(ranker.device)
     hits = torch.gather(relevant, 1, found.items) & found.real
     users = torch.from_numpy(requests.users[rows])
     told, shared, user = (table.half() for table in evidence)
-    return EvidenceTable(told, shared, user, hits, found.real, users, relevant.sum(dim=1))
+    return CPU.moved(EvidenceTable(told, shared, user, hits, found.real, users, relevant.sum(dim=1)))
 
 
 def collect(
@@ -108,13 +109,18 @@ def collect(
 def _chunk(
     ranker: FusedRanker, data: Interactions, requests: Requests, rows: IntArray, n_candidates: int, mask_seen: bool
 ) -> PartScores:
-    items, events, ages = (torch.from_numpy(array) for array in requests.inputs(data, rows))
+    items, events, ages = inputs_on(ranker.device, data, requests, rows)
     standardised = ranker.standardised(items, events, ages)
     chosen = union_of_first(barred(standardised, items if mask_seen else None), n_candidates)  # (B, C)
     scores = torch.gather(standardised, 2, chosen[:, None, :].expand(-1, standardised.shape[1], -1))
-    relevant = relevant_items(data, requests, rows)
+    relevant = relevant_items(data, requests, rows).to(ranker.device)
     had = torch.gather(in_history(items, ranker.n_items), 1, chosen)
-    return PartScores(scores, torch.gather(relevant, 1, chosen), situation(items, ages), had)
+    return CPU.moved(PartScores(scores, torch.gather(relevant, 1, chosen), situation(items, ages), had))
+
+
+def inputs_on(device: torch.device, data: Interactions, requests: Requests, rows: IntArray) -> tuple[Tensor, ...]:
+    """The ranker's inputs for some requests: items, events, age_days, each (B, L)."""
+    return tuple(torch.from_numpy(array).to(device) for array in requests.inputs(data, rows))
 
 
 def batches(requests: Requests, progress: Progress) -> Iterator[IntArray]:
@@ -135,7 +141,7 @@ def relevant_items(data: Interactions, requests: Requests, rows: IntArray) -> Te
 
 def barred(scores: Tensor, seen: Tensor | None) -> Tensor:
     """Scores (B, P, I + 1) with -inf at padding and, if given, at the seen items (B, L)."""
-    out = torch.zeros(scores.shape[0], scores.shape[2], dtype=torch.bool)
+    out = torch.zeros(scores.shape[0], scores.shape[2], dtype=torch.bool, device=scores.device)
     out[:, 0] = True
     if seen is not None:
         out.scatter_(1, seen, True)
@@ -144,9 +150,9 @@ def barred(scores: Tensor, seen: Tensor | None) -> Tensor:
 
 def union_of_first(scores: Tensor, n: int) -> Tensor:
     """Distinct items int64 (B, n): those with the best rank in any part. scores: float32 (B, P, I + 1)."""
-    best = torch.zeros(scores.shape[0], scores.shape[2])
+    best = torch.zeros(scores.shape[0], scores.shape[2], device=scores.device)
     ranked = torch.topk(scores, n, dim=2).indices  # (B, P, n)
-    priority = (1.0 / torch.arange(1, n + 1)).expand(scores.shape[0], -1).contiguous()
+    priority = (1.0 / torch.arange(1, n + 1, device=scores.device)).expand(scores.shape[0], -1).contiguous()
     for part in range(scores.shape[1]):
         best.scatter_reduce_(1, ranked[:, part], priority, "amax")
     return torch.topk(best, n, dim=1).indices

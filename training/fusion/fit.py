@@ -72,7 +72,8 @@ def best_part(scores: Tensor, relevant: Tensor, k: int) -> int:
 
 def ideal_gain(n_relevant: Tensor, k: int) -> Tensor:
     """Discounted gain of a perfect ranking, float32 (R,)."""
-    return torch.cumsum(1.0 / torch.log2(torch.arange(2.0, k + 2.0)), dim=0)[n_relevant.clamp(1, k) - 1]
+    discounts = 1.0 / torch.log2(torch.arange(2.0, k + 2.0, device=n_relevant.device))
+    return torch.cumsum(discounts, dim=0)[n_relevant.clamp(1, k) - 1]
 
 
 def positions(relevant: Tensor, at_most: int) -> tuple[Tensor, Tensor]:

@@ -70,6 +70,11 @@ class FusedRanker(nn.Module):
         self.top_k = min(top_k, self.n_items)
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.fusion.scale.device
+
+    @property
     def part_names(self) -> tuple[str, ...]:
         return tuple(part.name for part in self.parts)  # type: ignore[misc]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from training.devices import CPU, Device
 from training.fusion.candidates import EvidenceTable
 from training.fusion.fit import FusionConfig, ideal_gain, positions, smooth_gain
 from training.fusion.stacker import Ensemble, Stacker, StackerConfig
@@ -54,23 +55,26 @@ class Choice:
 
 
 def fit_stacker(
-    table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent
+    table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent, device: Device = CPU
 ) -> tuple[Ensemble | None, Choice]:
-    """The second stage, or None when the first alone is as good."""
-    choice = choose_rounds(table, config, lambda share: progress(0.5 * share))
+    """The second stage, on the CPU, or None when the first alone is as good. device: where it learns, in full
+    precision; the table stays where it is, and goes there a batch at a time."""
+    choice = choose_rounds(table, config, lambda share: progress(0.5 * share), device)
     if not choice.n_rounds:
         return None, choice
     members = []
     for number in range(1, config.n_members + 1):
-        *_, stacker = rounds(table, config, number, choice.n_rounds)
-        members.append(stacker)
+        *_, stacker = rounds(table, config, number, choice.n_rounds, device)
+        members.append(stacker.cpu())
         progress(0.5 + 0.5 * number / config.n_members)
     return Ensemble(members).eval(), choice
 
 
-def choose_rounds(table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent) -> Choice:
+def choose_rounds(
+    table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent, device: Device = CPU
+) -> Choice:
     """How long to learn, from held-out users."""
-    values = held_out(table, config, progress)
+    values = held_out(table, config, progress, device)
     gain, error = gains(values)
     best = int(gain.argmax())
     chosen = best if float(gain[best]) > float(error[best]) else 0
@@ -83,7 +87,9 @@ def gains(values: Tensor) -> tuple[Tensor, Tensor]:
     return gain.mean(dim=1), gain.std(dim=1) / max(values.shape[1], 1) ** 0.5
 
 
-def held_out(table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent) -> Tensor:
+def held_out(
+    table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent, device: Device = CPU
+) -> Tensor:
     """NDCG@k of held-out requests before learning and after each round, float32 (n_rounds + 1, R): a fifth of them, or
     several fifths in turn where that is few. Fewer rows, when the first rounds of the first turn show no gain."""
     n = len(table.users)
@@ -96,8 +102,8 @@ def held_out(table: EvidenceTable, config: StackerFitConfig, progress: Progress 
         inside[held] = False
         learnt, judge = table.rows(inside), table.rows(held)
         after = []
-        for stacker in rounds(learnt, config, 0):
-            after.append(ndcg(stacker, judge, config))
+        for stacker in rounds(learnt, config, 0, device=device):
+            after.append(ndcg(stacker, judge, config, device))
             progress((turn + len(after) / (config.n_rounds + 1)) / n_turns)
             given_up = len(after) == _PATIENCE + 1 and len(held) >= _TELLING and not _promising(torch.stack(after))
             if turn == 0 and given_up:
@@ -108,12 +114,13 @@ def held_out(table: EvidenceTable, config: StackerFitConfig, progress: Progress 
 
 
 def _promising(values: Tensor) -> bool:
-    gain, error = gains(values)
-    return bool((gain > error).any())
+    """Some round gained something. That it be more than chance is asked of all users together, not of the first."""
+    gain, _ = gains(values)
+    return bool((gain > 0).any())
 
 
 def rounds(
-    table: EvidenceTable, config: StackerFitConfig, member: int, at_most: int | None = None
+    table: EvidenceTable, config: StackerFitConfig, member: int, at_most: int | None = None, device: Device = CPU
 ) -> Iterator[Stacker]:
     """The stacker before learning and after each round. Deterministic; each member has a start and order of its own."""
     seed = _SEEDS * config.seed + member
@@ -127,7 +134,7 @@ def rounds(
         if n:
             stacker.learn_scale(sample.evidence())
             start_where_loss_is_least(stacker, sample, config, several)
-        yield stacker.eval()
+        yield stacker.to(device.torch_device).eval()
     if not n:
         return
     once = -(-n // config.batch_size)
@@ -143,7 +150,8 @@ def rounds(
             order = torch.cat([torch.randperm(n) for _ in range(-(-steps * config.batch_size // n))])
             for batch in torch.split(order, config.batch_size)[:steps]:
                 optimizer.zero_grad(set_to_none=True)
-                loss(stacker, table.rows(batch), config, several).backward()  # type: ignore[no-untyped-call]
+                rows = device.moved(table.rows(batch))
+                loss(stacker, rows, config, several).backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(stacker.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
@@ -175,14 +183,14 @@ def loss(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig, sever
 
 
 @torch.inference_mode()
-def ndcg(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig) -> Tensor:
+def ndcg(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig, device: Device = CPU) -> Tensor:
     """NDCG@k of every request, float32 (R,)."""
     found = []
     for rows in torch.split(torch.arange(len(table.users)), 512):
-        part = table.rows(rows)
+        part = device.moved(table.rows(rows))
         total = stacker.score(part.evidence()).masked_fill(~part.real, -torch.inf)
         best = torch.topk(total, min(config.k, total.shape[1]), dim=1).indices
         hits = torch.gather(part.relevant, 1, best).float()
-        gain = (hits / torch.log2(torch.arange(2.0, best.shape[1] + 2.0))).sum(dim=1)
-        found.append(gain / ideal_gain(part.n_relevant, config.k))
+        discounts = torch.log2(torch.arange(2.0, best.shape[1] + 2.0, device=hits.device))
+        found.append(((hits / discounts).sum(dim=1) / ideal_gain(part.n_relevant, config.k)).cpu())
     return torch.cat(found) if found else torch.zeros(0)

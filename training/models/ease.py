@@ -19,6 +19,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from training.devices import CPU, Device
 from training.interactions import Interactions
 from training.models.protocol import QUIET, Run
 from training.models.sparse_rows import Fading, SparseRows
@@ -45,7 +46,7 @@ class Ease(SparseRows):
         head = frequent_items(seen, self.config.max_items)
         run.progress(0.1)
         content = None if data.content is None or not self.config.content else data.content[head]
-        weights = dense_weights(seen[:, head], self.config.l2, content, self.config.content)
+        weights = dense_weights(seen[:, head], self.config.l2, content, self.config.content, run.device)
         keep_dense(self, head, weights, self.config.n_neighbours)
         run.progress(1.0)
         return self
@@ -74,8 +75,10 @@ def frequent_items(seen: sp.csr_matrix, at_most: int) -> np.ndarray:
     return np.sort(order[n_users[order] > 0])
 
 
-def dense_weights(seen: sp.csr_matrix, l2: float, content: sp.csr_matrix | None = None, c: float = 0.0) -> Tensor:
-    """(H, H) float32: B, with a zero diagonal. content: unit or zero rows (H, F).
+def dense_weights(
+    seen: sp.csr_matrix, l2: float, content: sp.csr_matrix | None = None, c: float = 0.0, device: Device = CPU
+) -> Tensor:
+    """(H, H) float32 on the CPU: B, with a zero diagonal. content: unit or zero rows (H, F).
 
     Without content the inverse is taken on the smaller side of X, users or items.
     """
@@ -83,7 +86,8 @@ def dense_weights(seen: sp.csr_matrix, l2: float, content: sp.csr_matrix | None 
     if n_users < n_items and content is None:  # Woodbury: (XᵀX + λI)⁻¹ = (I - Xᵀ (XXᵀ + λI)⁻¹ X) / λ
         gram = torch.from_numpy((seen @ seen.T).toarray().astype(np.float32))
         gram.diagonal().add_(l2)
-        half = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), dense(seen), upper=False)
+        gram, wide = device.moved((gram, dense(seen)))
+        half = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), wide, upper=False)
         precision = (half.T @ half).neg_()
         precision.diagonal().add_(1.0)  # the factor 1 / λ cancels below
     else:
@@ -92,9 +96,9 @@ def dense_weights(seen: sp.csr_matrix, l2: float, content: sp.csr_matrix | None 
         if content is not None:
             gram.add_(torch.from_numpy((content @ content.T).toarray()), alpha=c)
             gram.diagonal().add_(torch.from_numpy((content.getnnz(axis=1) == 0).astype(np.float32)), alpha=c)
-        precision = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(device.moved(gram)))
     weights: Tensor = precision.div_(-precision.diagonal().clone())
-    return weights.fill_diagonal_(0.0)
+    return weights.fill_diagonal_(0.0).cpu()
 
 
 def dense(seen: sp.csr_matrix) -> Tensor:

@@ -68,7 +68,9 @@ class Slist(SparseRows):
             wanted.add_(likes, alpha=config.content)
             del likes  # as large as the two
         run.progress(0.3)
-        keep_dense(self, head, without_self(gram, wanted, config.l2), config.n_neighbours)
+        device = run.device.torch_device
+        weights = without_self(gram.to(device), wanted.to(device), config.l2).cpu()
+        keep_dense(self, head, weights, config.n_neighbours)
         run.progress(1.0)
         return self
 

@@ -12,6 +12,7 @@ import torch
 from numpy.testing import assert_allclose
 from torch import Tensor
 
+from training.devices import Device
 from training.fusion.candidates import EvidenceTable
 from training.fusion.evidence import N_SHARED, RECENT, Evidence, gather_evidence, standard, width_of, width_of_user
 from training.fusion.facts import N_FACTS, ItemFacts
@@ -153,7 +154,7 @@ def test_held_out_users_are_judged_once_each_and_not_learnt_from(monkeypatch: py
     labels, learnt = table(100, teach=True), []
     fresh = Stacker(N_PARTS, N_TOLD, N_USER, StackerConfig()).eval()
 
-    def remember(rows: EvidenceTable, config: StackerFitConfig, seed: int) -> Iterator[Stacker]:
+    def remember(rows: EvidenceTable, config: StackerFitConfig, member: int, device: Device) -> Iterator[Stacker]:
         learnt.append(set(rows.users.tolist()))
         return iter([fresh, fresh])
 
