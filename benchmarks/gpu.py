@@ -189,11 +189,12 @@ def run_all(session: onnxruntime.InferenceSession, feeds: list[Mapping[str, np.n
         session.run(None, each)
 
 
-def open_session(path: Path, kind: str) -> onnxruntime.InferenceSession:
+def open_session(path: Path, kind: str, tf32: bool = False) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=[f"{kind}ExecutionProvider"])
+    providers = [(f"{kind}ExecutionProvider", {"use_tf32": str(int(tf32))} if kind == "CUDA" else {})]
+    return onnxruntime.InferenceSession(path, options, providers=providers)
 
 
 if __name__ == "__main__":

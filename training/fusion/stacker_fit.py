@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from training.devices import CPU, Device
 from training.fusion.candidates import EvidenceTable
 from training.fusion.fit import FusionConfig, ideal_gain, positions, smooth_gain
+from training.fusion.fit import ndcg as at_k
 from training.fusion.stacker import Ensemble, Stacker, StackerConfig
 from training.models.protocol import Progress, silent
 
@@ -189,8 +190,5 @@ def ndcg(stacker: Stacker, table: EvidenceTable, config: StackerFitConfig, devic
     for rows in torch.split(torch.arange(len(table.users)), 512):
         part = device.moved(table.rows(rows))
         total = stacker.score(part.evidence()).masked_fill(~part.real, -torch.inf)
-        best = torch.topk(total, min(config.k, total.shape[1]), dim=1).indices
-        hits = torch.gather(part.relevant, 1, best).float()
-        discounts = torch.log2(torch.arange(2.0, best.shape[1] + 2.0, device=hits.device))
-        found.append(((hits / discounts).sum(dim=1) / ideal_gain(part.n_relevant, config.k)).cpu())
+        found.append(at_k(total, part.relevant, part.n_relevant, config.k).cpu())
     return torch.cat(found) if found else torch.zeros(0)

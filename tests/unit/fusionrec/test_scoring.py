@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
 from fusionrec.bundle.loader import load_bundle
@@ -91,3 +92,19 @@ def test_the_fallback_ranks_by_popularity() -> None:
     assert by_popularity(popularity, np.ones(5, bool), 1).items.tolist() == [2]  # never the padding
     assert by_popularity(popularity, np.zeros(5, bool), 2).items.tolist() == []
     assert by_popularity(popularity, eligible, 99).items.tolist() == [2, 4, 1]
+
+
+def test_cuda_where_it_is_there_keeps_full_precision(bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime's default for products on newer GPUs has ten bits, which reorders slates."""
+    asked = []
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None)
+    real = ort.InferenceSession
+    monkeypatch.setattr(
+        ort,
+        "InferenceSession",
+        lambda path, options, providers: asked.append(providers) or real(path, options, ["CPUExecutionProvider"]),
+    )
+    assert not Scorer.open(bundle.ranker, bundle.manifest).on_gpu
+    assert asked == [[("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {})]]
