@@ -142,9 +142,11 @@ class ItemKnn:
         case = self.case
         slates = np.zeros((case.n_users, case.n_results), np.int64)
         starts = np.flatnonzero(np.r_[True, np.diff(case.history_users) != 0])
+        known = np.unique(case.fit_items)  # it refuses to be asked with items that it has not seen
         for items, user in zip(np.split(case.history_items, starts[1:]), case.history_users[starts], strict=True):
             had = np.unique(items)
-            query = self.data.RecQuery(user_id=int(user), history_items=self.data.ItemList(item_ids=had))
+            told = self.data.ItemList(item_ids=had[np.isin(had, known)])
+            query = self.data.RecQuery(user_id=int(user), history_items=told)
             found = self.ask(self.pipeline, query, case.n_results + (len(had) if case.mask else 0)).ids()
             kept = found[~np.isin(found, had)] if case.mask else found
             slates[user, : min(len(kept), case.n_results)] = kept[: case.n_results]

@@ -4,7 +4,8 @@ All get the same interactions to fit on (leave-one-out: without each user's last
 before the last item), the same rule for seen items, and are judged by the same code on the same requests. The peers
 know ids alone, so ours are there twice: from ids alone and with what the catalogue says. Each peer runs in a process of
 its own, in the environment `.tools/peers` (`make .tools/peers/.ready`), at the settings that benchmarks/peer_models.py
-gives with their sources. Writes benchmarks/results/peers-<name>.json and the table of docs/evaluation.md.
+gives with their sources. A peer that is done is kept, like our own stages, and not run again. Writes
+benchmarks/results/peers-<name>.json and the table of docs/evaluation.md.
 
 --quick: a few hundred users and their items, one epoch, peers only: a smoke test, written to peers-<name>-quick.json.
 """
@@ -12,6 +13,7 @@ gives with their sources. Writes benchmarks/results/peers-<name>.json and the ta
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -19,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,20 +31,23 @@ from benchmarks.facts import facts, replace_between, write_result
 from training import metrics
 from training.commands.train import open_dataset
 from training.interactions import Interactions, Requests
+from training.models.protocol import Run
 from training.protocols import Split, split
 from training.recipe import repeats_matter
+from training.stages import Stages, key_of, unheard
 from training.train import Prepared
 from training.variants import Variant
 
 RESULTS: Final = Path("benchmarks/results")
 PYTHON: Final = Path(".tools/peers/bin/python")
+PEER_MODELS: Final = Path("benchmarks/peer_models.py")
 PEERS: Final = ("rectools-sasrec", "rectools-ease", "implicit-als", "lenskit-itemknn")
 # implicit asks for BLAS on one thread, since it runs threads of its own.
 ENVIRONMENT: Final = {"implicit-als": {"OPENBLAS_NUM_THREADS": "1"}}
 METRICS: Final = ("hr@10", "ndcg@10")
 QUICK_USERS: Final = 300
 LONGEST: Final = 100  # RecTools' default length of a session
-EPOCHS: Final = 5  # about 20 minutes on two cores for Beauty; not converged
+EPOCHS: Final = 3  # RecTools' default; 42 CPU-minutes for Beauty; not converged
 
 
 def write_case(folder: Path, cut: Split, data: Interactions, mask: bool, epochs: int) -> None:
@@ -66,14 +72,23 @@ def write_case(folder: Path, cut: Split, data: Interactions, mask: bool, epochs:
     (folder / "case.json").write_text(json.dumps(case))
 
 
+def peer_code() -> str:
+    """Of what the peers do: their settings stand in that file."""
+    return hashlib.sha256(PEER_MODELS.read_bytes()).hexdigest()
+
+
 def run_peer(name: str, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The slates of a peer, int64 (n_users, n_results), and its settings and costs. Ends the program if it fails."""
-    command = [str(PYTHON), "benchmarks/peer_models.py", name, str(folder)]
+    command = [str(PYTHON), str(PEER_MODELS), name, str(folder)]
     environment = {**os.environ, **ENVIRONMENT.get(name, {})}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
     return np.load(folder / f"{name}.npy"), json.loads((folder / f"{name}.json").read_text())
+
+
+def _peer(name: str, folder: Path, _run: Run) -> tuple[np.ndarray, dict[str, Any]]:
+    return run_peer(name, folder)
 
 
 def judge(slates: np.ndarray, data: Interactions, requests: Requests) -> dict[str, dict[str, float]]:
@@ -154,12 +169,13 @@ def main() -> None:
     cut = split(data, protocol, prepared.dataset.cutoffs)
     mask = not repeats_matter(cut.fit)
     epochs = 1 if options.quick else options.epochs
-    rows = []
+    rows, stages = [], Stages(prepared.dataset.folder / "work", unheard)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_case(folder, cut, data, mask, epochs)
         for peer in options.only:
-            slates, found = run_peer(peer, folder)
+            key = key_of(prepared.key(protocol), options.quick, mask, epochs, peer_code())
+            slates, found = stages.once(f"peer {peer}", key, partial(_peer, peer, folder))
             rows.append({"model": peer, "metrics": judge(slates, data, cut.test), **found})
             print(table(rows[-1:]).splitlines()[-1], flush=True)
         if not options.quick:

@@ -16,7 +16,10 @@ from fusionrec.transforms import ModelInput
 
 INPUTS: Final = ("history_items", "history_events", "history_age_days", "eligible")
 # TensorFloat-32, CUDA's default for products, moves scores by .09 and items past each other, and is no faster here.
-PROVIDERS: Final[tuple[tuple[str, dict[str, str]], ...]] = (("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {}))
+PROVIDERS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
+    ("CUDAExecutionProvider", {"use_tf32": "0"}),
+    ("CPUExecutionProvider", {}),
+)
 OUTPUTS: Final = ("items", "scores", "contributions", "base")
 
 
