@@ -67,7 +67,7 @@ test: lint type tools build ## everything that CI runs: lint, types, all tests, 
 	$(BIN)/python -m benchmarks.serving --quick
 	@# DuckDB's binding reports leaks of its own at exit, a hundred lines below pytest's summary: shown on failure only.
 	@mkdir -p build
-	$(BIN)/python -m pytest 2>build/pytest.stderr || { status=$$?; cat build/pytest.stderr >&2; exit $$status; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile 2>build/pytest.stderr || { status=$$?; cat build/pytest.stderr >&2; exit $$status; }
 
 e2e: $(VENV)/.ready tools build ## the built artifact in the real runtime, and a real deployment onto the emulator
 	$(BIN)/python -m pytest tests/e2e

@@ -43,7 +43,7 @@ def built_consumer(n_starts: int, n_batches: int) -> dict[str, Any]:
     """Medians of n_starts, and the times of n_batches of ten events of several users."""
     batches = event_batches(max(n_batches, n_starts))
     with dynamodb() as store:
-        env = {"FUSIONREC_STORE": "dynamodb", "AWS_ENDPOINT_URL": store, "POWERTOOLS_TRACE_DISABLED": "true"}
+        env = {"FUSIONREC_STORE": "dynamodb", "AWS_ENDPOINT_URL": store}
         starts = [rie.cold_start(ARTIFACT, HANDLER, env, batch) for batch in batches[:n_starts]]
         if any(start.answer != {"batchItemFailures": []} for start in starts):
             raise RuntimeError(f"a batch failed though nothing was wrong: {starts[0].answer}")

@@ -13,7 +13,6 @@ from random import Random
 
 from fusionrec.absorb import Absorber, Consumer, Delivery
 from fusionrec.adapters.memory import FixedClock, MemoryCounts, MemoryDeadLetters, MemoryFeatures, MemoryLinks
-from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import DAY_MS, USER_SESSION
 from fusionrec.messages import to_message
@@ -29,6 +28,7 @@ from fusionrec.ports import (
     default_row,
 )
 from fusionrec.session_state import absorb_events
+from fusionrec.state_keys import SESSION_PREFIX
 
 BATCH = 10
 CLOCK = FixedClock(datetime(2026, 11, 1, tzinfo=UTC))

@@ -23,7 +23,7 @@ from fusionrec.errors import (
     UnknownItemError,
     UnknownUserError,
 )
-from fusionrec.observability import logger, metrics, tracer
+from fusionrec.observability import logger, metrics
 
 JSON: Final = "application/json"
 MAX_BODY_BYTES: Final = 1_000_000
@@ -68,7 +68,6 @@ def handler(app: APIGatewayRestResolver) -> Handler:
     """The Lambda entry point of an app."""
 
     @logger.inject_lambda_context(correlation_id_path="requestContext.requestId", clear_state=True)
-    @tracer.capture_lambda_handler(capture_response=False)
     @metrics.log_metrics(capture_cold_start_metric=IN_LAMBDA)
     def entry(event: Event, context: Any) -> Event:
         metrics.add_metric("Requests", MetricUnit.Count, 1)

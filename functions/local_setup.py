@@ -20,7 +20,6 @@ def configure(env: MutableMapping[str, str] = os.environ) -> None:
     defaults = {
         "POWERTOOLS_SERVICE_NAME": "fusionrec",
         "POWERTOOLS_METRICS_DISABLED": "true",
-        "POWERTOOLS_TRACE_DISABLED": "true",
         "POWERTOOLS_LOG_LEVEL": "ERROR",
     }
     for name, value in defaults.items():

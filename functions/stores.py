@@ -31,11 +31,11 @@ from fusionrec.ports import (
     UserFeatures,
 )
 from fusionrec.settings import Settings
-from fusionrec.text.scoring import TextScorer
 
 if TYPE_CHECKING:
     from fusionrec.adapters.feast_sdk import SdkFeatures
     from fusionrec.adapters.s3_drops import S3Drops
+    from fusionrec.text.scoring import TextScorer
 
 S3_CACHE = Path("/tmp/bundles")  # noqa: S108 - the only folder that a function may write
 
@@ -198,9 +198,17 @@ def slates() -> SlateLog:
     return SlateLines()
 
 
+@cache
+def _session() -> Any:
+    """One for all clients: it reads the list of endpoints and each service's description once, 0.1 s a client."""
+    import botocore.session
+
+    return botocore.session.get_session()
+
+
+@cache
 def _aws(service: str, connect_timeout: float, read_timeout: float, attempts: int = 2) -> Any:
     """A client with timeouts in seconds. Botocore itself: importing boto3 around it would double the cold start."""
-    import botocore.session
     from botocore.config import Config
 
     config = Config(
@@ -210,4 +218,4 @@ def _aws(service: str, connect_timeout: float, read_timeout: float, attempts: in
         max_pool_connections=16,
     )
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return botocore.session.get_session().create_client(service, region_name=region, config=config)
+    return _session().create_client(service, region_name=region, config=config)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import BadInputError, StoreUnavailableError
 from fusionrec.feature_spec import USER_SESSION
 from fusionrec.messages import from_message
@@ -30,6 +29,7 @@ from fusionrec.ports import (
     UserFeatures,
 )
 from fusionrec.session_state import absorb_events, events_of
+from fusionrec.state_keys import SESSION_PREFIX
 from fusionrec.trending import touches_of
 
 READ_MS: Final = 5000.0  # nobody waits for it; giving up only means that the queue delivers again

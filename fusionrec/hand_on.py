@@ -10,7 +10,6 @@ from fusionrec.errors import BadInputError, FusionrecError
 from fusionrec.messages import from_message
 from fusionrec.observability import logger
 from fusionrec.ports import EventSink, Interaction, Message, TextSink
-from fusionrec.text_feedback import with_text
 
 
 class ScoresTexts(Protocol):
@@ -24,7 +23,7 @@ def hand_on(sink: TextSink, messages: Sequence[Message]) -> None:
 
     They fail nothing: a session's features must not wait for a review to be scored.
     """
-    texts = with_text(message for message in messages if isinstance(message, Interaction))
+    texts = [message for message in messages if isinstance(message, Interaction) and message.has_text]
     if not texts:
         return
     try:

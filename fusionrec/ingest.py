@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from fusionrec.active_model import ActiveModel
 from fusionrec.bundle.catalogue import Catalogue
-from fusionrec.contracts.base import state_key
 from fusionrec.contracts.events import Event, EventsAnswer, EventsRequest, RejectedEvent
 from fusionrec.contracts.problems import field_problem
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.ports import Clock, EventLog, EventSink, Interaction, Message, SessionLink, UserFeatures
 from fusionrec.session_state import SessionEvent, events_of, session_event
+from fusionrec.state_keys import state_key
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 READ_MS: Final = 300.0  # for looking up what is known already

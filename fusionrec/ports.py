@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.feature_spec import USER_PROFILE, USER_SESSION, FeatureView, Value
+from fusionrec.state_keys import SESSION_PREFIX
 
 Row = Mapping[str, Value]
 IMPRESSION: Final = "impression"  # an event that says what was on display; nobody acted, so no feature counts it
@@ -42,6 +42,11 @@ class Interaction:
     def group(self) -> str:
         """Whose features it changes: one writer at a time."""
         return self.user_id
+
+    @property
+    def has_text(self) -> bool:
+        """An act on an item that carries words."""
+        return self.is_act and bool(self.item_id) and bool(self.text.strip())
 
     @property
     def is_act(self) -> bool:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from fusionrec.active_model import ActiveModel, Model
 from fusionrec.bundle.loader import Bundle
 from fusionrec.catalogue_answers import item_metadata
-from fusionrec.contracts.base import state_key
 from fusionrec.contracts.recommendations import RecommendationRequest, Recommendations, RecommendedItem
 from fusionrec.errors import UnknownItemError
 from fusionrec.filters.eligibility import SCENARIOS, hidden_items, mask
@@ -24,6 +23,7 @@ from fusionrec.reasons import Reasons
 from fusionrec.reranking.diversity import spread
 from fusionrec.scoring import Ranking, by_popularity
 from fusionrec.stages import Stages
+from fusionrec.state_keys import state_key
 from fusionrec.transforms import History, event_codes, merge_history, model_input
 
 ANSWER_MS = 2.0  # kept back of the budget for reasons and writing the answer

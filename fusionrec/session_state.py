@@ -11,10 +11,9 @@ the newest act on every item, for any of them may be followed by a late removal 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
-
-import numpy as np
 
 from fusionrec.feature_spec import SESSION_LENGTH
 from fusionrec.ports import Interaction, Row
@@ -31,7 +30,7 @@ class SessionEvent(NamedTuple):
 
 
 def session_event(event: Interaction) -> SessionEvent:
-    value = float(np.float32(event.event_value))
+    value = array("f", [event.event_value])[0]
     return SessionEvent(event.sent_at, event.event_id, event.item_id, event.event_type, value)
 
 

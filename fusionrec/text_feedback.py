@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fusionrec import surge
 from fusionrec.active_model import ActiveModel
-from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.feature_spec import DAY_MS
 from fusionrec.observability import logger
 from fusionrec.ports import Clock, Interaction, SurgeAlarms, TextVotes
+from fusionrec.state_keys import SESSION_PREFIX
 from fusionrec.surge import Surge, Vote
 from fusionrec.text.scoring import TextScore, TextScorer
 
@@ -38,7 +38,7 @@ class TextFeedback:
 
         raises: StoreUnavailableError, BundleError; absorbing all again is safe
         """
-        found = with_text(events)
+        found = [event for event in events if event.has_text]
         if not found:
             return 0
         catalogue = self.models.current().bundle.catalogue
@@ -68,11 +68,6 @@ class TextFeedback:
             logger.info("a surge of the past", extra={"key": key, "at": found.at})
             return
         self.alarms.tell(alarm(key, found))
-
-
-def with_text(events: Iterable[Interaction]) -> list[Interaction]:
-    """Acts on an item that carry words."""
-    return [event for event in events if event.is_act and event.item_id and event.text.strip()]
 
 
 def votes_by_key(

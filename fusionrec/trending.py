@@ -29,10 +29,10 @@ from hashlib import sha256
 from math import log
 from typing import Final
 
-from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.observability import logger
 from fusionrec.ports import Clock, Interaction, ItemCounts, Touch
+from fusionrec.state_keys import SESSION_PREFIX
 
 HOUR_MS: Final = 3_600_000
 DAY_HOURS: Final = 24

@@ -47,7 +47,7 @@ def invoke(event: Mapping[str, Any], bundles: Path) -> Any:
     module = module_for(event)
     name = module.split(".")[1].capitalize() + "Function"
     env = {"FUSIONREC_STORE": "dynamodb", "FUSIONREC_BUNDLE_URI": str(bundles.resolve())}
-    env |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "POWERTOOLS_TRACE_DISABLED": "true"}  # nothing listens there
+    env |= {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}  # nothing listens there
     with rie.running(BUILT / name, f"{module}.handler", env) as runtime:
         return runtime.invoke(event)
 

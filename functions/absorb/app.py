@@ -9,11 +9,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from functions import wiring
 from fusionrec.absorb import Delivery
 from fusionrec.hand_on import hand_on, readable
-from fusionrec.observability import logger, metrics, tracer
+from fusionrec.observability import logger, metrics
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A batch of SQS records; the answer names those that are to come again."""

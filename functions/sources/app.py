@@ -11,12 +11,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from functions import wiring
 from fusionrec.errors import BadInputError
-from fusionrec.observability import logger, metrics, tracer
+from fusionrec.observability import logger, metrics
 from fusionrec.sources import ingest_drop, ingest_order, rejected_csv
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """What was taken of one event: accepted, duplicates, rejected."""

@@ -13,12 +13,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from functions import wiring
 from fusionrec.errors import BadInputError, FusionrecError
 from fusionrec.messages import from_message
-from fusionrec.observability import logger, metrics, tracer
+from fusionrec.observability import logger, metrics
 from fusionrec.ports import Interaction
 
 
 @logger.inject_lambda_context(clear_state=True)
-@tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """A batch of SQS records; the answer names those that are to come again. One failing text fails alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-SESSION_PREFIX: Final = "session:"  # the key of a session without a user; no user id may look like one
+from fusionrec.state_keys import SESSION_PREFIX
 
 
 def to_camel(name: str) -> str:
@@ -65,8 +65,3 @@ UserId = Annotated[_Id, BeforeValidator(_no_session)]
 SessionId = _Id
 EventId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_nul)]
 SentAt = Annotated[AwareDatetime, BeforeValidator(_iso_text), WithJsonSchema({"type": "string", "format": "date-time"})]
-
-
-def state_key(user_id: str | None, session_id: str | None) -> str | None:
-    """The entity under which a caller's features are kept: its user, else its session, else none."""
-    return user_id or (SESSION_PREFIX + session_id if session_id else None)

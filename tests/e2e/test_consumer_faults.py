@@ -81,7 +81,7 @@ def consumer(artifact: Path) -> Path:
 
 
 def running(folder: Path, endpoint: str) -> Any:
-    env = {"FUSIONREC_STORE": "dynamodb", "AWS_ENDPOINT_URL": endpoint, "POWERTOOLS_TRACE_DISABLED": "true"}
+    env = {"FUSIONREC_STORE": "dynamodb", "AWS_ENDPOINT_URL": endpoint}
     return rie.running(folder, HANDLER, env)
 
 

@@ -26,7 +26,6 @@ def environment(bundles: Path) -> dict[str, str]:
         "FUSIONREC_STORE": "dynamodb",
         "FUSIONREC_BUNDLE_URI": str(bundles),
         "AWS_ENDPOINT_URL": NOWHERE,
-        "POWERTOOLS_TRACE_DISABLED": "true",
     }
 
 

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.feedback_world import START_MS, Faults, World, history, replayed
-from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.feature_spec import SESSION_LENGTH
 from fusionrec.ports import Interaction, Message, SessionLink
+from fusionrec.state_keys import SESSION_PREFIX
 
 N_HISTORIES = int(os.environ.get("FUSIONREC_PROPERTY_EXAMPLES", "2000"))  # CI stays within some 20 s
 

@@ -20,9 +20,9 @@ from typing import Any, Final
 import duckdb
 
 from fusionrec.absorb import MAX_USERS, Absorber
-from fusionrec.contracts.base import SESSION_PREFIX
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.ports import IMPRESSION, Interaction, SessionLinks
+from fusionrec.state_keys import SESSION_PREFIX
 from training.feedback.log import Gathered, Log, Report, Window, gather
 
 PORTION: Final = 20_000  # events that are in memory at a time, about

@@ -15,7 +15,7 @@ from fusionrec.event_log import from_record
 from fusionrec.ports import Interaction
 from fusionrec.surge import Surge, Vote, fold, no_votes, shares_at_each, surges
 from fusionrec.text.scoring import TextScorer
-from fusionrec.text_feedback import votes_by_key, with_text
+from fusionrec.text_feedback import votes_by_key
 from training.feedback.log import Log, Report, Window, gather
 
 AT_ONCE = 512  # texts scored between two looks of the progress bar
@@ -71,5 +71,5 @@ def _texts(parts: Sequence[Path]) -> list[Interaction]:
     found: list[Interaction] = []
     for part in parts:
         rows = pq.read_table(part, filters=[("text", "!=", "")]).to_pylist()
-        found += with_text(from_record(row) for row in rows)
+        found += [event for event in map(from_record, rows) if event.has_text]
     return found

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pytest
 
 os.environ.setdefault("POWERTOOLS_METRICS_DISABLED", "true")
-os.environ.setdefault("POWERTOOLS_TRACE_DISABLED", "true")
 
 from functions import wiring
 from fusionrec.absorb import Absorber, Consumer

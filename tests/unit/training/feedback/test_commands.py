@@ -13,7 +13,6 @@ from fusionrec.adapters.local_files import DeadLetterFiles, EventFiles
 from fusionrec.errors import BadInputError, DataError
 from fusionrec.ports import Interaction
 from training.cli import app
-from training.feedback import stores  # noqa: F401 - Powertools' tracer opens a socket when it is imported
 
 AT = 1_792_000_000_000
 
