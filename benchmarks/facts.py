@@ -45,14 +45,12 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
-    """COMMIT tells it where the files lie without their repository."""
-    if told := os.environ.get("COMMIT"):
-        return told
+    """FUSIONREC_COMMIT tells it where the files lie without their repository."""
     try:
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("FUSIONREC_COMMIT", "unknown")
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 

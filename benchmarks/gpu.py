@@ -1,9 +1,8 @@
-"""`python -m benchmarks.gpu [DATASET]`: training, fusion, evaluation and batch scoring on a GPU beside the CPU.
+"""`python -m benchmarks.gpu [DATASET]`: training, fusion, evaluation and batch scoring on a GPU.
 
-  whole  the run of `fusionrec evaluate --device cuda` from nothing: quality, and seconds of every stage
-  pairs  the same piece of work on the CPU, on all its cores, and on the GPU: one epoch of attention, one round of the
-         second stage, ranking requests with everything
-  graph  the exported graph in ONNX Runtime on both (`onnxruntime-gpu`): requests a second, and how far scores differ
+  whole  the run of `fusionrec evaluate --device cuda`: quality, and seconds of every stage; from nothing without --work
+  graph  the exported graph in ONNX Runtime on the GPU and on this machine's CPU with all its cores (`onnxruntime-gpu`):
+         requests a second, and how far scores differ, with products in full precision and in TensorFloat-32
 
 Without a GPU it says so and ends with 2. Writes benchmarks/results/gpu-<name>.json; each piece as soon as it is there.
 """
@@ -18,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,24 +29,16 @@ import torch
 from benchmarks.facts import facts, write_result
 from fusionrec.errors import FusionrecError
 from training.commands.train import open_dataset
-from training.devices import CPU, Device, choose
-from training.evaluate import rank
+from training.devices import Device, choose
 from training.export import HISTORY_INPUTS, export_ranker
-from training.fusing import labelled
-from training.fusion.candidates import tabulate
-from training.fusion.facts import ItemFacts
-from training.fusion.ranker import FusedRanker
-from training.fusion.stacker_fit import StackerFitConfig, rounds
-from training.interactions import Requests
-from training.models.attention import Attention
+from training.interactions import Interactions, Requests
 from training.models.protocol import Run
 from training.stages import Stages
 from training.train import Judged, Prepared, judge
 
 RESULTS: Final = Path("benchmarks/results")
-PIECES: Final = ("whole", "pairs", "graph")
+PIECES: Final = ("whole", "graph")
 N_RANKED: Final = 1024  # requests
-N_TABLE: Final = 4096
 BATCHES: Final = (1, 64, 256)
 METRICS: Final = ("hr@10", "ndcg@10")
 
@@ -65,26 +56,26 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     out = RESULTS / f"gpu-{options.dataset}.json"
-    result = {**facts(), "gpu": torch.cuda.get_device_name(), "precision": cuda.precision, "dataset": dataset.name}
-    result |= {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
+    result: dict[str, Any] = {}
     with suppress(OSError):
-        result = {**json.loads(out.read_text()), **result}
+        result = json.loads(out.read_text())
+    result |= {"dataset": dataset.name, "data_hash": dataset.data_hash}
     with tempfile.TemporaryDirectory() as name:
         stages = Stages(options.work or Path(name), told, Run(device=cuda))
         prepared = Prepared.read(dataset)
         started = time.perf_counter()
         judged = judge(prepared, stages, prepared.protocol)
-        if "whole" in options.only:
-            result["whole"] = whole(judged, stages, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        pieces = {"whole": partial(whole, judged, stages, seconds), "graph": partial(graph, prepared, judged)}
+        for piece in options.only:
+            result[piece] = {**pieces[piece](), **machine(cuda)}
             write_result(out, result)
-        for piece, measured in (
-            ("pairs", partial(pairs, prepared, judged, stages, cuda)),
-            ("graph", partial(graph, prepared, judged)),
-        ):
-            if piece in options.only:
-                result[piece] = measured()
-                write_result(out, result)
     print(json.dumps(result, indent=2))
+
+
+def machine(cuda: Device) -> dict[str, Any]:
+    gpu = {"gpu": torch.cuda.get_device_name(), "precision": cuda.precision}
+    return {**facts(), **gpu, "torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
 
 
 def told(what: str, share: float) -> None:
@@ -99,42 +90,6 @@ def whole(judged: Judged, stages: Stages, seconds: float) -> dict[str, Any]:
     paired = judged.evaluation.paired["ndcg@10"]
     costs = {name: asdict(cost) for name, cost in stages.costs.items()}
     return {"seconds": seconds, "stages": costs, "quality": quality, "paired": dict(paired)}
-
-
-def pairs(prepared: Prepared, judged: Judged, stages: Stages, cuda: Device) -> dict[str, Any]:
-    """Seconds on the CPU and on the GPU, and their ratio. The GPU has been warmed up by what came before."""
-    data, recipe = prepared.data, judged.recipe
-    cut = prepared.split(judged.protocol)
-    parts, past = labelled(stages, recipe, data, cut, prepared.key(judged.protocol))
-    attention = next(part.config for part in parts if type(part) is Attention)
-    one_epoch = replace(attention, loop=replace(attention.loop, n_epochs=1))
-    asked, config = first_of(cut.test, N_RANKED), recipe.stacker or StackerFitConfig()
-    ranker = FusedRanker(parts, judged.fused.first, recipe.top_k).eval()
-    table = tabulate(ranker, ItemFacts(data.n_items).fit(past.fit, past.now_ms), data, first_of(past.requests, N_TABLE))
-
-    def epoch(device: Device) -> None:
-        Attention(data.n_items, one_epoch).fit(past.fit, past.now_ms, Run(device=device))
-
-    def one_round(device: Device) -> None:
-        list(rounds(table, config, 0, 1, device))
-
-    def ranked(device: Device) -> None:
-        with device.holding(judged.ranker):
-            rank(judged.ranker, data, asked, seen="mask", seed=0)
-
-    work = {"attention, one epoch": epoch, "second stage, one round": one_round, "ranking": ranked}
-    return {
-        "n_ranked": len(asked.users),
-        "n_table": len(table.users),
-        **{name: both(do, cuda) for name, do in work.items()},
-    }
-
-
-def both(work: Callable[[Device], None], cuda: Device) -> dict[str, float]:
-    work(cuda)  # kernels are loaded when they are first used
-    seconds = {"cpu": timed(lambda: work(CPU)), "cuda": timed(lambda: work(cuda))}
-    print(seconds, flush=True)
-    return seconds | {"ratio": seconds["cpu"] / seconds["cuda"]}
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -157,31 +112,35 @@ def graph(prepared: Prepared, judged: Judged) -> dict[str, Any]:
         path = Path(name) / "ranker.onnx"
         export_ranker(judged.ranker, path)
         found: dict[str, Any] = {"megabytes": path.stat().st_size / 1e6, "n_requests": len(asked.users)}
-        sessions = {kind: open_session(path, kind) for kind in ("CPU", "CUDA")}
-    running = {kind: session.get_providers()[0] for kind, session in sessions.items()}
-    if running["CUDA"] != "CUDAExecutionProvider":
+        full, tf32, cpu = open_session(path, True), open_session(path, True, tf32=True), open_session(path, False)
+    if full.get_providers()[0] != "CUDAExecutionProvider":
         return found | {"cuda": "onnxruntime has no CUDA here, or it did not start"}
+    sessions = {"CPU": cpu, "CUDA": full, "CUDA, TensorFloat-32": tf32}
     for size in BATCHES:
-        feeds = [
-            feed(asked, rows, data.n_items, data)
-            for rows in np.array_split(np.arange(len(asked.users)), len(asked.users) // size)
-        ]
-        for session in sessions.values():
-            session.run(None, feeds[0])
-        speed = {kind: len(asked.users) / timed(partial(run_all, session, feeds)) for kind, session in sessions.items()}
-        one, other = (session.run(None, feeds[0])[1] for session in sessions.values())
-        found[f"batch {size}"] = {
-            **speed,
-            "ratio": speed["CUDA"] / speed["CPU"],
-            "difference": float(np.abs(one - other).max()),
-        }
+        places = np.arange(len(asked.users))
+        feeds = [feed(asked, rows, data) for rows in np.split(places, range(size, len(places), size))]
+        found[f"batch {size}"] = rates(sessions, feeds, len(places))
         print(size, found[f"batch {size}"], flush=True)
     return found
 
 
-def feed(requests: Requests, rows: np.ndarray, n_items: int, data: Any) -> Mapping[str, np.ndarray]:
+def rates(
+    sessions: Mapping[str, onnxruntime.InferenceSession], feeds: list[Mapping[str, np.ndarray]], n_requests: int
+) -> dict[str, Any]:
+    """Of each session requests a second, as often as the CPU's, and by how much its scores differ from the CPU's."""
+    expected = sessions["CPU"].run(None, feeds[0])[1]
+    found: dict[str, Any] = {}
+    for name, session in sessions.items():
+        scores = session.run(None, feeds[0])[1]  # warms it up too
+        a_second = n_requests / timed(partial(run_all, session, feeds))
+        ratio = a_second / found["CPU"]["a_second"] if found else 1.0
+        found[name] = {"a_second": a_second, "ratio": ratio, "difference": float(np.abs(scores - expected).max())}
+    return found
+
+
+def feed(requests: Requests, rows: np.ndarray, data: Interactions) -> Mapping[str, np.ndarray]:
     inputs = requests.inputs(data, rows)
-    return {**dict(zip(HISTORY_INPUTS, inputs, strict=True)), "eligible": np.ones((len(rows), n_items + 1), bool)}
+    return {**dict(zip(HISTORY_INPUTS, inputs, strict=True)), "eligible": np.ones((len(rows), data.n_items + 1), bool)}
 
 
 def run_all(session: onnxruntime.InferenceSession, feeds: list[Mapping[str, np.ndarray]]) -> None:
@@ -189,12 +148,12 @@ def run_all(session: onnxruntime.InferenceSession, feeds: list[Mapping[str, np.n
         session.run(None, each)
 
 
-def open_session(path: Path, kind: str, tf32: bool = False) -> onnxruntime.InferenceSession:
+def open_session(path: Path, on_gpu: bool, tf32: bool = False) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1
     options.log_severity_level = 3
-    providers = [(f"{kind}ExecutionProvider", {"use_tf32": str(int(tf32))} if kind == "CUDA" else {})]
-    return onnxruntime.InferenceSession(path, options, providers=providers)
+    cuda = ("CUDAExecutionProvider", {"use_tf32": str(int(tf32))})
+    return onnxruntime.InferenceSession(path, options, providers=[cuda if on_gpu else "CPUExecutionProvider"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ All get the same interactions to fit on (leave-one-out: without each user's last
 before the last item), the same rule for seen items, and are judged by the same code on the same requests. The peers
 know ids alone, so ours are there twice: from ids alone and with what the catalogue says. Each peer runs in a process of
 its own, in the environment `.tools/peers` (`make .tools/peers/.ready`), at the settings that benchmarks/peer_models.py
-gives with their sources. A peer that is done is kept, like our own stages, and not run again. Writes
+gives with their sources. A peer that is done is kept, like our own stages, and not run again (but with --quick). Writes
 benchmarks/results/peers-<name>.json and the table of docs/evaluation.md.
 
 --quick: a few hundred users and their items, one epoch, peers only: a smoke test, written to peers-<name>-quick.json.
@@ -31,7 +31,7 @@ from benchmarks.facts import facts, replace_between, write_result
 from training import metrics
 from training.commands.train import open_dataset
 from training.interactions import Interactions, Requests
-from training.models.protocol import Run
+from training.models.protocol import QUIET, Run
 from training.protocols import Split, split
 from training.recipe import repeats_matter
 from training.stages import Stages, key_of, unheard
@@ -41,6 +41,7 @@ from training.variants import Variant
 RESULTS: Final = Path("benchmarks/results")
 PYTHON: Final = Path(".tools/peers/bin/python")
 PEER_MODELS: Final = Path("benchmarks/peer_models.py")
+VERSIONS: Final = Path("infra/constraints-peers.txt")
 PEERS: Final = ("rectools-sasrec", "rectools-ease", "implicit-als", "lenskit-itemknn")
 # implicit asks for BLAS on one thread, since it runs threads of its own.
 ENVIRONMENT: Final = {"implicit-als": {"OPENBLAS_NUM_THREADS": "1"}}
@@ -73,8 +74,8 @@ def write_case(folder: Path, cut: Split, data: Interactions, mask: bool, epochs:
 
 
 def peer_code() -> str:
-    """Of what the peers do: their settings stand in that file."""
-    return hashlib.sha256(PEER_MODELS.read_bytes()).hexdigest()
+    """Of what the peers are given and do: this file, that of their settings, and their versions."""
+    return "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in (Path(__file__), PEER_MODELS, VERSIONS))
 
 
 def run_peer(name: str, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -84,7 +85,8 @@ def run_peer(name: str, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
-    return np.load(folder / f"{name}.npy"), json.loads((folder / f"{name}.json").read_text())
+    found = {**json.loads((folder / f"{name}.json").read_text()), "measured_at": facts()["measured_at"]}
+    return np.load(folder / f"{name}.npy"), found
 
 
 def _peer(name: str, folder: Path, _run: Run) -> tuple[np.ndarray, dict[str, Any]]:
@@ -174,8 +176,9 @@ def main() -> None:
         folder = Path(name)
         write_case(folder, cut, data, mask, epochs)
         for peer in options.only:
-            key = key_of(prepared.key(protocol), options.quick, mask, epochs, peer_code())
-            slates, found = stages.once(f"peer {peer}", key, partial(_peer, peer, folder))
+            key = key_of(prepared.key(protocol), mask, epochs, peer_code(), os.cpu_count())
+            run = partial(_peer, peer, folder)
+            slates, found = run(QUIET) if options.quick else stages.once(f"peer {peer}", key, run)
             rows.append({"model": peer, "metrics": judge(slates, data, cut.test), **found})
             print(table(rows[-1:]).splitlines()[-1], flush=True)
         if not options.quick:

@@ -134,7 +134,6 @@ def bundles() -> BundleStore:
     return FolderBundles(Path(uri) if uri else settings().dataset_dir / "bundles")
 
 
-@cache
 def _quick_s3() -> Any:
     """For what is read within a request's budget."""
     return _aws("s3", connect_timeout=0.5, read_timeout=0.5, attempts=1)

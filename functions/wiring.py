@@ -1,6 +1,6 @@
 """Builds each use case once per container, from the adapters that `stores` chooses.
 
-A function imports what it does when it first does it: the consumer starts without numpy, the ranker without the queue.
+A function imports what it does when it first does it: the consumer starts without numpy and wire models.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,9 +60,10 @@ class Scorer:
         # Spinning threads would burn the CPU share that a function pays for between two requests.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         available = ort.get_available_providers()
-        if "CUDAExecutionProvider" in available:
-            ort.preload_dlls()  # CUDA's libraries from their pip packages, where the system has none
         try:
+            if "CUDAExecutionProvider" in available:
+                with redirect_stdout(StringIO()):  # it prints what it misses; `on_gpu` tells if the graph runs there
+                    ort.preload_dlls()  # CUDA's libraries from their pip packages, where the system has none
             providers = [provider for provider in PROVIDERS if provider[0] in available]
             session = ort.InferenceSession(os.fspath(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated types for a graph it cannot load

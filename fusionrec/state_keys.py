@@ -1,4 +1,4 @@
-"""Under which key a caller's features are kept. A module of its own: the consumer needs it, and not pydantic."""
+"""Under which key a caller's features are kept. Apart from the wire models: the consumer needs none of them."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ class Device:
     @contextmanager
     def holding(self, module: nn.Module) -> Iterator[None]:
         """The module is on this device for a while, and on the CPU again after it."""
-        module.to(self.torch_device)
         try:
+            module.to(self.torch_device)
             yield
         finally:
             module.cpu()
@@ -51,7 +51,8 @@ class Device:
     def moved(self, batch: T) -> T:
         """The batch with its tensors on this device: a tensor, or a (named) tuple of what may hold tensors."""
         if isinstance(batch, Tensor):
-            return cast(T, batch.to(self.torch_device, non_blocking=True))
+            waits = self.kind == "cpu"  # what comes from a GPU is read at once, and must be there
+            return cast(T, batch.to(self.torch_device, non_blocking=not waits))
         if isinstance(batch, tuple):
             parts = [self.moved(part) for part in batch]
             return cast(T, type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts))

@@ -69,7 +69,7 @@ def test_a_fusion_that_was_given_up_early_is_compared_on_its_users_after_its_rou
 ) -> None:
     """All parts: four looks at six users. Without the part: two looks at the first four of them."""
     looks = iter([torch.arange(24.0).reshape(4, 6) / 24, torch.zeros(2, 4)])
-    monkeypatch.setattr(ablation, "held_out", lambda table, config: next(looks))
+    monkeypatch.setattr(ablation, "held_out", lambda table, config, device: next(looks))
     ndcg, n_users, (worth,) = worth_of_parts(table(3), ["one"], SMALL)
     assert n_users == 6
     assert ndcg == pytest.approx((18 + 23) / 2 / 24)

@@ -54,6 +54,6 @@ def test_many_users_take_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     fit_fusion(requests(30, tells=0.0), replace(CONFIG, few=29, n_steps=1))
 
 
-def test_no_more_steps_are_chosen_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_steps_are_chosen_than_there_are() -> None:
     """The last look comes after the last step, also where that is no multiple of the steps between two looks."""
     assert choose_steps(requests(200, tells=2.0), replace(CONFIG, n_steps=3)) == 3

@@ -165,6 +165,26 @@ def test_held_out_users_are_judged_once_each_and_not_learnt_from(monkeypatch: py
     assert set.union(*judged) == set(range(100))
 
 
+@pytest.mark.parametrize(("gain", "n_rounds"), [(0.02, 5), (-0.02, 2)])
+def test_learning_is_given_up_early_only_when_no_round_gained_anything(
+    gain: float, n_rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gain within chance is no reason: the other users may make it certain."""
+    fresh = Stacker(N_PARTS, N_TOLD, N_USER, StackerConfig()).eval()
+    looks: list[int] = []
+
+    def look(stacker: Stacker, judge: EvidenceTable, config: StackerFitConfig, device: Device) -> torch.Tensor:
+        looks.append(len(judge.users))
+        spread = torch.linspace(-1.0, 1.0, len(judge.users))  # its standard error is far above the gain
+        return 0.5 + (gain + spread if (len(looks) - 1) % 6 else torch.zeros_like(spread))
+
+    monkeypatch.setattr("training.fusion.stacker_fit._TELLING", 20)
+    monkeypatch.setattr("training.fusion.stacker_fit.rounds", lambda *_, **__: iter([fresh] * 6))
+    monkeypatch.setattr("training.fusion.stacker_fit.ndcg", look)
+    found = held_out(table(100, teach=True), StackerFitConfig(n_rounds=5))
+    assert found.shape == ((6, 100) if n_rounds == 5 else (n_rounds + 1, 20))
+
+
 @pytest.mark.parametrize(("after", "chosen"), [([0.3, 0.1, 0.4, 0.3], 0), ([0.3, 0.3, 0.4, 0.5], 1)])
 def test_a_gain_within_its_standard_error_is_none(
     after: list[float], chosen: int, monkeypatch: pytest.MonkeyPatch
