@@ -61,14 +61,15 @@ def _table(found: Ablation, title: str) -> Table:
     )
     for name in ("part", "NDCG@10 without", "loss (95 %)", "CPU-s", "loss per CPU-min", "shipped"):
         table.add_column(name, justify="left" if name == "part" else "right")
-    for worth in found.parts:
-        cost = found.costs[worth.part].cpu_seconds
+    for worth in [*found.parts, *([found.together] if found.together else [])]:
+        names = worth.part.split(", ")
+        cost = sum(found.costs[name].cpu_seconds for name in names)
         table.add_row(
             worth.part,
             f"{worth.without:.4f}",
             f"{worth.loss:+.4f} ({worth.low:+.4f} to {worth.high:+.4f})",
             f"{cost:.0f}",
             f"{60 * worth.loss / max(cost, 1.0):+.4f}",
-            "yes" if worth.part in found.shipped else "",
+            "yes" if set(names) <= set(found.shipped) else "",
         )
     return table

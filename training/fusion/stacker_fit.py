@@ -24,7 +24,6 @@ _SAMPLE = 1500  # requests from which means and spreads are taken
 _PATIENCE = 2  # rounds after which a second stage that gained nothing on the first users is given up
 _TELLING = 300  # users on whom that can be seen
 _TRUSTS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03)
-_ENOUGH = 4000  # held-out requests, about
 _SEEDS = 100  # members of one seed before those of the next
 
 
@@ -37,7 +36,9 @@ class StackerFitConfig:
         100  # in a round, where it would be fewer: a small table is passed over again, at most `n_passes` times
     )
     n_passes: int = 3
-    n_turns: int = 5  # at most
+    n_folds: int = 5
+    n_turns: int = 5  # at most, of holding out a fold
+    n_held_out: int = 4000  # requests, about, that are enough: fewer turns where they are many
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
@@ -91,11 +92,12 @@ def gains(values: Tensor) -> tuple[Tensor, Tensor]:
 def held_out(
     table: EvidenceTable, config: StackerFitConfig, progress: Progress = silent, device: Device = CPU
 ) -> Tensor:
-    """NDCG@k of held-out requests before learning and after each round, float32 (n_rounds + 1, R): a fifth of them, or
-    several fifths in turn where that is few. Fewer rows, when the first rounds of the first turn show no gain."""
+    """NDCG@k of held-out requests before learning and after each round, float32 (n_rounds + 1, R): one fold of them, or
+    several in turn where that is few. Fewer rows, when the first rounds of the first turn show no gain."""
     n = len(table.users)
-    folds = torch.chunk(torch.randperm(n, generator=torch.Generator().manual_seed(config.seed)), 5)
-    n_turns = min(len(folds), config.n_turns, max(1, round(_ENOUGH * len(folds) / max(n, 1))))
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(config.seed))
+    folds = torch.chunk(order, config.n_folds)
+    n_turns = min(len(folds), config.n_turns, max(1, round(config.n_held_out * len(folds) / max(n, 1))))
     found = []
     for turn in range(n_turns):
         held = folds[turn]

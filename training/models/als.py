@@ -39,10 +39,12 @@ _ROWS: Final = 4096  # that are solved at a time
 @dataclass(frozen=True, slots=True)
 class AlsConfig:
     n_factors: int = 128
-    n_iterations: int = 15
+    n_iterations: int = (
+        10  # 15 with two steps each: three times as long, validation NDCG@10 of Beauty +.0003 (SE .0011)
+    )
     alpha: float = 60.0  # what an interaction adds to the confidence 1 of a blank
     l2: float = 60.0
-    fit_steps: int = 2  # of conjugate gradients, from the last iteration's solution
+    fit_steps: int = 1  # of conjugate gradients, from the last iteration's solution
     request_steps: int = 6  # from zero
     seed: int = 0
     fading: Fading = field(default_factory=Fading)

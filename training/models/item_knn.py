@@ -70,10 +70,12 @@ def item_similarities(seen: sp.csr_matrix, config: ItemKnnConfig) -> sp.csr_matr
     """W, float32 (n_items + 1, n_items + 1), zero diagonal. seen: (U, n_items + 1), 1 = had it."""
     n_had = np.maximum(np.asarray(seen.sum(axis=1)).ravel(), 1.0)
     tamed = sp.csr_matrix(sp.diags((n_had**-config.user_power).astype(np.float32)) @ seen)
-    together = sp.coo_matrix(tamed.T @ tamed)
+    together = sp.csr_matrix(tamed.T @ tamed)
     own = np.maximum(together.diagonal(), 1e-9)
-    row, column, both = together.row, together.col, together.data
-    alike = both * both / (both + config.shrink) / (own[row] ** config.power * own[column] ** (1.0 - config.power))
-    other = row != column
-    weights = (alike[other].astype(np.float32), (row[other], column[other]))
-    return sp.csr_matrix(weights, shape=together.shape)
+    together.setdiag(0.0)
+    together.eliminate_zeros()
+    of_row = np.repeat(own**-config.power, np.diff(together.indptr))
+    of_column = (own ** (config.power - 1.0))[together.indices]
+    both = together.data
+    together.data = (both * both / (both + config.shrink) * of_row * of_column).astype(np.float32)
+    return together

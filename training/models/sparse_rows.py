@@ -58,10 +58,11 @@ class Rows(nn.Module):
         head = np.flatnonzero(np.diff(matrix.indptr))
         head = head[head > 0]
         n_neighbours = max(1, min(n_neighbours, matrix.shape[1] - 1))
-        kept = [strongest(rows, n_neighbours) for rows in dense_blocks(matrix[head])]
-        empty = torch.zeros(0, n_neighbours)
-        weights = torch.cat([empty, *(values for values, _ in kept)])
-        neighbours = torch.cat([empty.long(), *(columns for _, columns in kept)])
+        neighbours, weights = torch.zeros(len(head), n_neighbours).long(), torch.zeros(len(head), n_neighbours)
+        for rows, values, columns in packed_blocks(matrix, head):
+            best, places = strongest(values, min(n_neighbours, values.shape[1]))
+            weights[rows, : best.shape[1]] = best
+            neighbours[rows, : best.shape[1]] = torch.gather(columns, 1, places) * (best > 0)
         self.keep(head, neighbours, weights)
 
     def strengths(self, recent: Tensor, candidates: Tensor) -> Tensor:
@@ -117,10 +118,21 @@ def strongest(rows: Tensor, n: int) -> tuple[Tensor, Tensor]:
     return best.values * positive, best.indices * positive
 
 
-def dense_blocks(matrix: sp.csr_matrix) -> Iterator[Tensor]:
-    """Some rows at a time, float32 (at most 1024, columns)."""
-    for first in range(0, matrix.shape[0], _BLOCK):
-        yield torch.from_numpy(matrix[first : first + _BLOCK].toarray().astype(np.float32, copy=False))
+def packed_blocks(matrix: sp.csr_matrix, head: npt.NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """These rows of the matrix without the blanks between, some at a time.
+
+    Their places in head int64 (R,), their values float32 (R, longest) and columns int64 (R, longest), 0 after a row's
+    end. Rows of about one length come together: a long row takes longer than a short one, and few rows are long.
+    """
+    lengths = np.diff(matrix.indptr)[head]
+    order = np.argsort(lengths, kind="stable")
+    for first in range(0, len(order), _BLOCK):
+        rows = order[first : first + _BLOCK]
+        block = matrix[head[rows]]
+        filled = np.arange(lengths[rows[-1]]) < lengths[rows][:, None]
+        values, columns = np.zeros(filled.shape, np.float32), np.zeros(filled.shape, np.int64)
+        values[filled], columns[filled] = block.data, block.indices
+        yield torch.from_numpy(rows), torch.from_numpy(values), torch.from_numpy(columns)
 
 
 def alike(content: sp.csr_matrix, n: int, power: float = 1.0) -> sp.csr_matrix:

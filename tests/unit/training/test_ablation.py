@@ -11,7 +11,7 @@ import torch
 
 from fusionrec.feature_spec import DAY_MS, EVENT_CODES
 from training import ablation
-from training.ablation import Ablation, ablate, without_part, worth_of_parts
+from training.ablation import Ablation, ablate, without_parts, worth_of_parts
 from training.fusion.candidates import EvidenceTable
 from training.fusion.evidence import N_SHARED
 from training.fusion.stacker import StackerConfig
@@ -46,7 +46,7 @@ def table(n: int = 200) -> EvidenceTable:
 
 def test_a_part_that_is_left_out_tells_nothing_at_all() -> None:
     whole = table(3)
-    less = without_part(whole, 1)
+    less = without_parts(whole, [1])
     assert torch.equal(less.told, whole.told[:, [0, 2]])
     kept = [*range(N_SITUATION), N_SITUATION, N_SITUATION + 2, N_SITUATION + 3, N_SITUATION + 5]
     assert torch.equal(less.user, whole.user[:, kept])
@@ -54,13 +54,15 @@ def test_a_part_that_is_left_out_tells_nothing_at_all() -> None:
 
 
 def test_the_part_that_knows_is_worth_most() -> None:
-    ndcg, n_users, worth = worth_of_parts(table(), ["one", "two", "three"], SMALL)
+    ndcg, n_users, worth, together = worth_of_parts(table(), ["one", "two", "three"], SMALL)
     assert n_users == 200
     assert [each.part for each in worth] == ["one", "two", "three"]
     knows = worth[1]
     assert knows.low > 0.1
     assert knows.without + knows.loss == pytest.approx(ndcg, abs=1e-6)
     assert max(worth[0].loss, worth[2].loss) < knows.loss / 4
+    idle = [each.part for each in worth if each.loss <= 0]
+    assert (together.part if together else None) == (", ".join(idle) if len(idle) > 1 else None)
     assert all(each.low <= each.loss <= each.high for each in worth)
 
 
@@ -70,11 +72,28 @@ def test_a_fusion_that_was_given_up_early_is_compared_on_its_users_after_its_rou
     """All parts: four looks at six users. Without the part: two looks at the first four of them."""
     looks = iter([torch.arange(24.0).reshape(4, 6) / 24, torch.zeros(2, 4)])
     monkeypatch.setattr(ablation, "held_out", lambda table, config, device: next(looks))
-    ndcg, n_users, (worth,) = worth_of_parts(table(3), ["one"], SMALL)
+    ndcg, n_users, (worth,), _ = worth_of_parts(table(3), ["one"], SMALL)
     assert n_users == 6
     assert ndcg == pytest.approx((18 + 23) / 2 / 24)
     assert worth.without == 0.0
     assert worth.loss == pytest.approx((6 + 9) / 2 / 24)  # the second look at the first four
+
+
+def test_parts_that_are_not_missed_alone_are_taken_away_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the first two stands in for the other: alone neither is missed, together they are."""
+    looks = iter(torch.full((1, 4), value) for value in (0.5, 0.5, 0.6, 0.3, 0.2))
+    given: list[int] = []
+
+    def look(table: EvidenceTable, config: StackerFitConfig, device: object) -> torch.Tensor:
+        given.append(table.told.shape[1])
+        return next(looks)
+
+    monkeypatch.setattr(ablation, "held_out", look)
+    *_, together = worth_of_parts(table(4), ["one", "two", "three"], SMALL)
+    assert given == [3, 2, 2, 2, 1]
+    assert together is not None
+    assert together.part == "one, two"
+    assert together.loss == pytest.approx(0.3)
 
 
 N_USERS, N_ITEMS, N_EVENTS = 40, 12, 7
