@@ -34,7 +34,7 @@ BUILD = {
     "recommend": "wiring.recommender()",
     "items": "wiring.catalogues()",
     "events": "wiring.ingester()",
-    "absorb": "wiring.consumer(); wiring.texts(); assert not {'onnxruntime', 'numpy'} & set(sys.modules)",
+    "absorb": "wiring.consumer(); wiring.texts(); assert not {'onnxruntime', 'numpy', 'pydantic'} & set(sys.modules)",
     "texts": "wiring.text_feedback().scorer()",
     "sources": "wiring.ingester(); wiring.drops()",
     "users": "wiring.profiles()",

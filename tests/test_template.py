@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from fusionrec.contracts.problems import MEDIA_TYPE, Problem
 from fusionrec.contracts.recommendations import RecommendationRequest
 from fusionrec.feature_spec import VIEWS
 from fusionrec.messages import from_message
-from fusionrec.settings import Settings
+from fusionrec.settings import Settings, variable
 from fusionrec.sources import OrderPlaced
 
 ROOT = Path(__file__).parents[1]
@@ -242,7 +243,7 @@ def test_another_text_model_is_a_parameter_and_may_be_read_by_the_function_that_
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_variables_are_fields_of_the_settings(name: str) -> None:
     variables = {variable for variable in env_of(FUNCTIONS[name]) if variable.startswith("FUSIONREC_")}
-    assert variables <= {f"FUSIONREC_{field.upper()}" for field in Settings.model_fields}
+    assert variables <= {variable(field.name) for field in fields(Settings)}
     assert env_of(FUNCTIONS[name])["FUSIONREC_STORE"] == "dynamodb"
     assert "FUSIONREC_OPEN_ACCESS" not in variables
 
