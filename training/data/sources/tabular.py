@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import ibis
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from fusionrec.errors import DataError
 
 PARQUET: Final = (".parquet", ".pq")
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+LINE_BREAK: Final = re.compile("\r\n|\r|\n")
 REJECTED: Final = pa.schema(
     [("file", pa.string()), ("line", pa.int64())]
     + [(name, pa.string()) for name in ("rule", "field", "value", "reason")]
@@ -26,7 +30,7 @@ REJECTED: Final = pa.schema(
 def read_file(con: Any, name: str, path: Path) -> tuple[Any, Any]:
     """(rows with `line`, rejected lines) as tables of the connection. CSV values are texts, empty ones null.
 
-    `line` is the record's place in a CSV file (the header is 1), the row's number, from 1, in a Parquet file.
+    `line` is the first line of the record in a CSV file (the header is 1), the row's number, from 1, in a Parquet file.
     Raises DataError; the engine's own error for a damaged Parquet file.
     """
     if path.stat().st_size == 0:
@@ -70,27 +74,48 @@ def read_csv(path: Path) -> tuple[pa.Table, pa.Table]:
 
 
 def numbered(table: pa.Table, malformed: Sequence[pa_csv.InvalidRow], file: str) -> tuple[pa.Table, pa.Table]:
-    """Rows with their line numbers, and the malformed and blank lines as rows of the quarantine."""
-    bad_lines = np.array([row.number for row in malformed], np.int64)
-    lines = np.setdiff1d(np.arange(2, table.num_rows + len(malformed) + 2), bad_lines)
+    """Rows with their line numbers, and the malformed and blank lines as rows of the quarantine.
+
+    The reader counts records; a quoted value may hold line breaks, and then a record takes several lines of the file.
+    """
+    n_records = table.num_rows + len(malformed)
+    bad = np.array([row.number - 2 for row in malformed], np.int64)  # to the reader the header is record 1
+    good = np.setdiff1d(np.arange(n_records), bad)
+    n_lines = np.ones(n_records, np.int64)
+    n_lines[good] += _breaks_within(table)
+    n_lines[bad] = [_n_lines(row.text) for row in malformed]
+    lines = 1 + sum(_n_lines(name) - 1 for name in table.column_names) + np.cumsum(n_lines) - n_lines + 1
     n_values = sum(np.asarray(column.is_valid()).astype(int) for column in table.columns)
     blank = np.asarray(n_values == 0)
     rejected = [
         {
-            "line": row.number,
+            "line": int(line),
             "value": row.text,
             "reason": f"{row.actual_columns} values for {row.expected_columns} columns{_unclosed(row.text)}",
         }
-        for row in malformed
-    ] + [{"line": int(line), "value": "", "reason": "a blank line"} for line in lines[blank]]
+        for line, row in zip(lines[bad], malformed, strict=True)
+    ] + [{"line": int(line), "value": "", "reason": "a blank line"} for line in lines[good][blank]]
     rows = [{"file": file, "rule": "malformed-line", "field": "", **row} for row in rejected]
-    kept = table.append_column("line", pa.array(lines)).filter(pa.array(~blank))
+    kept = table.append_column("line", pa.array(lines[good])).filter(pa.array(~blank))
     return kept, pa.Table.from_pylist(rows, schema=REJECTED)
+
+
+def _breaks_within(table: pa.Table) -> npt.NDArray[np.int64]:
+    """int64 (rows,): how many line breaks the values of each row hold."""
+    found = np.zeros(table.num_rows, np.int64)
+    for column in table.columns:
+        for text, each in (("\n", 1), ("\r", 1), ("\r\n", -1)):  # three plain searches are faster than one pattern
+            found += each * pc.fill_null(pc.count_substring(column, text), 0).to_numpy()
+    return found
+
+
+def _n_lines(text: str) -> int:
+    return 1 + len(LINE_BREAK.findall(text.rstrip("\r\n")))
 
 
 def _unclosed(text: str) -> str:
     """A quote that nobody closed takes the lines after it for its own, good ones too: all of them are told."""
-    n_lines = len(text.splitlines())
+    n_lines = _n_lines(text)
     return "" if n_lines < 2 else f" in {n_lines} lines, which a quote holds together; close it, or double it"
 
 
