@@ -6,108 +6,34 @@ import importlib
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from functions import openapi
-from fusionrec import event_log
-from fusionrec.absorb import BATCH_MS, MAX_ATTEMPTS
-from fusionrec.contracts.events import Event, EventsRequest
-from fusionrec.contracts.items import ItemAttributes
-from fusionrec.contracts.problems import MEDIA_TYPE, Problem
-from fusionrec.contracts.recommendations import RecommendationRequest
-from fusionrec.feature_spec import VIEWS
-from fusionrec.messages import from_message
 from fusionrec.settings import Settings, variable
-from fusionrec.sources import OrderPlaced
+from tests.template import (
+    DEFAULTS,
+    FUNCTIONS,
+    RESOURCES,
+    ROOT,
+    TEMPLATE,
+    alarms_on,
+    api_events,
+    as_list,
+    env_of,
+    grants,
+    mentioned,
+    of_type,
+    statements,
+)
 
-ROOT = Path(__file__).parents[1]
-EVENTS = sorted((ROOT / "events").glob("*.json"))
 # Actions and resources that cannot be narrower, each with AWS's reason. What SAM itself adds to a function's role is
 # AWSLambdaBasicExecutionRole (its logs) and AWSXrayWriteOnlyAccess (X-Ray knows no resources).
 WIDE_BY_NEED = {"service-role/AmazonAPIGatewayPushToCloudWatchLogs"}  # one role for all stages of the account
 WIDE_RESOURCES = {"arn:${AWS::Partition}:glue:${AWS::Region}:${AWS::AccountId}:catalog"}  # Glue asks for all levels
 WIDE_RESOURCES |= {"arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"}  # the bus
-OPEN_PATHS = {"/health/live", "/health/ready", "/openapi.json"}
-
-Node = Any
-
-
-class CloudFormationLoader(yaml.SafeLoader):
-    """`!Ref X` as {"Ref": "X"}, `!GetAtt X.Arn` as {"GetAtt": "X.Arn"}, and so on."""
-
-
-def _tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        return {suffix: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {suffix: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.MappingNode)
-    return {suffix: loader.construct_mapping(node, deep=True)}
-
-
-CloudFormationLoader.add_multi_constructor("!", _tagged)
-
-TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), CloudFormationLoader)
-RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
-
-
-def of_type(name: str) -> dict[str, Any]:
-    return {key: value["Properties"] for key, value in RESOURCES.items() if value["Type"] == name}
-
-
-FUNCTIONS = of_type("AWS::Serverless::Function")
-DEFAULTS = TEMPLATE["Globals"]["Function"]
-
-
-def env_of(function: Mapping[str, Any]) -> dict[str, Any]:
-    own = function.get("Environment", {}).get("Variables", {})
-    return {**DEFAULTS["Environment"]["Variables"], **own}
-
-
-def statements(policies: list[Any]) -> Iterator[dict[str, Any]]:
-    for policy in policies:
-        yield from policy.get("PolicyDocument", policy)["Statement"]
-
-
-def as_list(value: Node) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def grants(function: Mapping[str, Any]) -> dict[str, set[str]]:
-    """action → logical ids of the resources it may touch."""
-    found: dict[str, set[str]] = {}
-    for statement in statements(function["Policies"]):
-        names = {
-            re.split(r"[.}]", re.sub(r"^\$\{", "", next(iter(r.values()))))[0] for r in as_list(statement["Resource"])
-        }
-        for action in as_list(statement["Action"]):
-            found.setdefault(action, set()).update(names)
-    return found
-
-
-def mentioned(node: Node) -> set[str]:
-    """Logical ids of this template that a value refers to."""
-    return {name for name in re.findall(r"\w+", json.dumps(node)) if name in RESOURCES}
-
-
-def api_events(function: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [event for event in function.get("Events", {}).values() if event["Type"] == "Api"]
-
-
-def routes() -> dict[tuple[str, str], str]:
-    """(method, path) → logical id of the function that answers it."""
-    found = {}
-    for name, function in FUNCTIONS.items():
-        for event in api_events(function):
-            found[event["Properties"]["Method"].upper(), event["Properties"]["Path"]] = name
-    return found
-
 
 # --- functions ---------------------------------------------------------------------------------------------------
 
@@ -128,15 +54,6 @@ def test_the_makefile_builds_every_function() -> None:
     listed = re.search(r"^FUNCTIONS := (.*)$", (ROOT / "infra" / "build.mk").read_text(), re.MULTILINE)
     assert listed is not None
     assert sorted(listed[1].split()) == sorted(FUNCTIONS)
-
-
-def alarms_on(metric: str, resource: str) -> list[str]:
-    """Alarms on this metric of this resource that tell somebody."""
-    return [
-        name
-        for name, alarm in of_type("AWS::CloudWatch::Alarm").items()
-        if alarm["MetricName"] == metric and resource in mentioned(alarm["Dimensions"]) and alarm["AlarmActions"]
-    ]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -246,147 +163,6 @@ def test_variables_are_fields_of_the_settings(name: str) -> None:
     assert variables <= {variable(field.name) for field in fields(Settings)}
     assert env_of(FUNCTIONS[name])["FUSIONREC_STORE"] == "dynamodb"
     assert "FUSIONREC_OPEN_ACCESS" not in variables
-
-
-# --- the API -----------------------------------------------------------------------------------------------------
-
-
-def test_the_gateway_serves_what_the_api_describes() -> None:
-    described = {
-        (method.upper(), path)
-        for path, methods in json.loads(openapi.document())["paths"].items()
-        for method in methods
-    }
-    assert set(routes()) == described | {("GET", "/openapi.json")}
-
-
-def test_only_operations_are_open_to_everyone() -> None:
-    api = RESOURCES["Api"]["Properties"]["Auth"]
-    assert (api["DefaultAuthorizer"], api["ApiKeyRequired"]) == ("AWS_IAM", True)
-    for function in FUNCTIONS.values():
-        for event in api_events(function):
-            properties = event["Properties"]
-            assert ("Auth" in properties) == (properties["Path"] in OPEN_PATHS)
-
-
-def test_callers_are_throttled_and_have_a_quota() -> None:
-    api = RESOURCES["Api"]["Properties"]
-    plan = api["Auth"]["UsagePlan"]
-    assert plan["CreateUsagePlan"] == "PER_API"
-    assert plan["Throttle"]["RateLimit"]
-    assert plan["Quota"]["Limit"]
-    assert all(setting["ThrottlingRateLimit"] for setting in api["MethodSettings"])
-    assert not any(setting["DataTraceEnabled"] for setting in api["MethodSettings"])
-
-
-@pytest.mark.parametrize("kind", RESOURCES["Api"]["Properties"]["GatewayResponses"])
-def test_the_gateways_own_errors_are_problems(kind: str) -> None:
-    response = RESOURCES["Api"]["Properties"]["GatewayResponses"][kind]
-    headers = response["ResponseParameters"]["Headers"]
-    template = response["ResponseTemplates"]["application/json"]
-    filled = template.replace("$context.error.messageString", '"why"').replace("$context.", "")
-
-    problem = Problem.model_validate_json(filled)
-    assert problem.status == response["StatusCode"]
-    assert headers["Content-Type"] == f"'{MEDIA_TYPE}'"
-    assert ("Retry-After" in headers) == (problem.status in (429, 503))
-
-
-# --- what keeps data ---------------------------------------------------------------------------------------------
-
-
-def test_tables_are_those_of_the_user_views() -> None:
-    names = {table["TableName"]["Sub"] for table in of_type("AWS::DynamoDB::Table").values()}
-    views = {f"${{TablePrefix}}.{view.name}" for view in VIEWS if view.entity == "user"}
-    assert names == views | {"${TablePrefix}.session_link", "${TablePrefix}.item_counts", "${TablePrefix}.text_votes"}
-    for table in of_type("AWS::DynamoDB::Table").values():
-        assert table["KeySchema"][0] == {"AttributeName": "entity_id", "KeyType": "HASH"}
-        parted = table["TableName"]["Sub"] == "${TablePrefix}.item_counts"
-        assert table["KeySchema"][1:] == ([{"AttributeName": "part", "KeyType": "RANGE"}] if parted else [])
-        assert table["SSESpecification"]["SSEEnabled"]
-        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-
-
-def test_buckets_are_private_encrypted_and_tidy() -> None:
-    for name, bucket in of_type("AWS::S3::Bucket").items():
-        assert bucket["BucketEncryption"]
-        assert all(bucket["PublicAccessBlockConfiguration"].values())
-        assert bucket["LifecycleConfiguration"]["Rules"]
-        (policy,) = [p for p in of_type("AWS::S3::BucketPolicy").values() if p["Bucket"] == {"Ref": name}]
-        (deny,) = policy["PolicyDocument"]["Statement"]
-        assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
-
-
-@pytest.mark.parametrize("kind", ["AWS::DynamoDB::Table", "AWS::S3::Bucket"])
-def test_deleting_the_stack_keeps_the_data(kind: str) -> None:
-    for name in of_type(kind):
-        assert (RESOURCES[name]["DeletionPolicy"], RESOURCES[name]["UpdateReplacePolicy"]) == ("Retain", "Retain")
-
-
-def test_a_message_is_not_seen_twice_while_it_is_worked_on() -> None:
-    """AWS's advice is six times the function's timeout; a user's later events wait as long, so the events' queue has
-    three times: enough for a try that was refused for want of concurrency and one that was stopped."""
-    assert RESOURCES["EventQueue"]["Properties"]["VisibilityTimeout"] >= 3 * FUNCTIONS["AbsorbFunction"]["Timeout"]
-    assert FUNCTIONS["AbsorbFunction"]["Timeout"] >= 2 * BATCH_MS / 1000  # one more user may be in the middle then
-    assert RESOURCES["TextQueue"]["Properties"]["VisibilityTimeout"] >= 6 * FUNCTIONS["TextsFunction"]["Timeout"]
-
-
-def test_the_event_log_has_a_column_for_each_field_of_an_event() -> None:
-    columns = RESOURCES["EventTable"]["Properties"]["TableInput"]["StorageDescriptor"]["Columns"]
-    written = [(field.name, field.kind) for field in event_log.FIELDS]
-    assert [(column["Name"], column["Type"]) for column in columns] == written
-
-
-def test_the_consumer_gives_up_before_the_queue_does() -> None:
-    """The consumer adds the reason, which the queue's own rule would not."""
-    assert RESOURCES["EventQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"] == MAX_ATTEMPTS
-
-
-def test_logs_are_not_kept_for_ever() -> None:
-    groups = of_type("AWS::Logs::LogGroup")
-    assert all(group["RetentionInDays"] for group in groups.values())
-    assert {function["LoggingConfig"]["LogGroup"]["Ref"] for function in FUNCTIONS.values()} <= set(groups)
-
-
-# --- example events ----------------------------------------------------------------------------------------------
-
-
-def consumer_of(event: dict[str, Any]) -> str:
-    return "TextsFunction" if event["Records"][0]["eventSourceARN"].endswith("texts") else "AbsorbFunction"
-
-
-@pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
-def test_an_example_event_is_one_that_its_function_gets(path: Path) -> None:
-    event = json.loads(path.read_text())
-    if "Records" in event:
-        assert [from_message(record["body"]).event_id for record in event["Records"]]
-        if consumer_of(event) == "AbsorbFunction":
-            group = event["Records"][0]["attributes"]["MessageGroupId"]
-            assert group == from_message(event["Records"][0]["body"]).user_id
-        return
-    if "detail-type" in event:
-        patterns = [rule["Properties"]["Pattern"] for rule in FUNCTIONS["SourcesFunction"]["Events"].values()]
-        assert event["detail-type"] in [kind for pattern in patterns for kind in pattern["detail-type"]]
-        if event["detail-type"] == "OrderPlaced":
-            OrderPlaced.model_validate(event["detail"])
-        return
-    assert (event["httpMethod"], event["resource"]) in routes()
-    models = {
-        "/v1/recommendations": RecommendationRequest, "/v1/events": EventsRequest, "/v1/items/{itemId}": ItemAttributes,
-    }  # fmt: skip
-    if event["body"] and not path.stem.endswith("-bad"):
-        parsed = models[event["resource"]].model_validate_json(event["body"])
-        for item in getattr(parsed, "event_list", ()):
-            Event.model_validate(item)
-
-
-def test_every_function_has_an_example_event() -> None:
-    events = [json.loads(path.read_text()) for path in EVENTS]
-    served = {routes().get((e.get("httpMethod", ""), e.get("resource", ""))) for e in events} - {None}
-    served |= {consumer_of(e) for e in events if "Records" in e} | {
-        "SourcesFunction" for e in events if "detail-type" in e
-    }
-    assert served == set(FUNCTIONS)
 
 
 # --- SAM's own opinion -------------------------------------------------------------------------------------------
