@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +17,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from fusionrec import ids
 from fusionrec.state_keys import SESSION_PREFIX
+
+_UNFIT: Final = re.compile(ids.UNFIT)
 
 
 def to_camel(name: str) -> str:
@@ -53,15 +57,15 @@ def _iso_text(value: Any) -> Any:
     return value
 
 
-def _no_nul(value: str) -> str:
-    if "\0" in value:
-        raise PydanticCustomError("nul", "the character NUL is no part of an id")
+def _fit(value: str) -> str:
+    if found := _UNFIT.search(value):
+        raise PydanticCustomError("unfit", "{reason}: U+{code}", {"reason": ids.REASON, "code": f"{ord(found[0]):04X}"})
     return value
 
 
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_no_nul)]
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_fit)]
 ItemId = _Id
 UserId = Annotated[_Id, BeforeValidator(_no_session)]
 SessionId = _Id
-EventId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_nul)]
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_fit)]
 SentAt = Annotated[AwareDatetime, BeforeValidator(_iso_text), WithJsonSchema({"type": "string", "format": "date-time"})]

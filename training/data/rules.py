@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import ibis
 
+from fusionrec import ids
 from fusionrec.feature_spec import EVENT_TYPES
 
 EARLIEST: Final = datetime(1990, 1, 1)  # noqa: DTZ001  naive UTC, as in the raw frame; no shop on line before
@@ -46,6 +47,8 @@ def bought(t: Any) -> Any:
 def line_rules(now: datetime) -> tuple[Rule, ...]:
     """Rules that look at one line alone; the first that matches is the one reported."""
     return (
+        Rule("unfit-user", "user_id", ids.REASON, lambda t: t.user_id.re_search(ids.UNFIT)),
+        Rule("unfit-item", "item_id", ids.REASON, lambda t: t.item_id.re_search(ids.UNFIT)),
         Rule("missing-user", "user_id", "there is no user", lambda t: blank(t.user_id)),
         Rule("missing-item", "item_id", "there is no item", lambda t: blank(t.item_id)),
         Rule("missing-time", "sent_at", "there is no time", lambda t: t.sent_at.isnull()),

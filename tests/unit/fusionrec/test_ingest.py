@@ -105,17 +105,27 @@ def test_a_clock_that_was_never_set_is_told(use_case, users, sink, log, model) -
     assert send(in_those_days, event("then", sentAt="1999-01-01T00:00:00Z")).accepted == 1
 
 
+@pytest.mark.parametrize("unfit", ["\0", "\n", "\x9f", "\u2028", "\u202e", "\u2069"])
 @pytest.mark.parametrize("field", ["eventId", "itemId"])
-def test_an_id_holds_no_nul(use_case, field: str) -> None:
-    answer = send(use_case, event(**{"event_id": "e1"} | {field: "item-01\0"}))
+def test_an_id_holds_nothing_that_cannot_be_seen(use_case, field: str, unfit: str) -> None:
+    answer = send(use_case, event(**{"event_id": "e1"} | {field: f"item-01{unfit}"}))
     assert codes(answer) == [(0, "invalid")]
-    assert answer.rejected[0].detail.startswith(f"{field}: the character NUL is no part of an id")
+    told = (
+        f"{field}: holds a control character, a line break or a direction mark; take it out: U+{ord(unfit):04X}; got "
+    )
+    assert answer.rejected[0].detail.startswith(told)
+    assert unfit not in answer.rejected[0].detail
 
 
 @pytest.mark.parametrize("field", ["userId", "sessionId"])
-def test_whose_id_holds_nul_is_refused_whole(use_case, field: str) -> None:
-    with pytest.raises(ValidationError, match="the character NUL is no part of an id"):
-        send(use_case, event(), **{field: "u\0"})
+def test_whose_id_is_unfit_is_refused_whole(use_case, field: str) -> None:
+    with pytest.raises(ValidationError, match=r"take it out: U\+202E"):
+        send(use_case, event(), **{field: "u\u202e"})
+
+
+@pytest.mark.parametrize("seen", ["\u00e9", "\u200f", "\U0001f375", "\u0627", "a b", "\u3042"])
+def test_ids_of_any_script_are_fit(use_case, seen: str) -> None:
+    assert send(use_case, event(seen), userId=f"u{seen}").accepted == 1
 
 
 def test_repetitions_in_one_request_count_as_duplicates(use_case, sink) -> None:
