@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,6 +18,7 @@ from fusionrec.settings import Settings
 from training.commands.data import folder_name
 
 SELF_CONTAINED: Final = ("completejourney", "movielens-100k")  # sources that need no file of the user's
+TIDY_S: Final = 20.0  # for an interrupted step to leave things in order
 
 Dataset = Annotated[str, typer.Option("--data", "--dataset", help="name of the data set")]
 User = Annotated[str, typer.Option(help="a user of the data set; one with typical activity when not given")]
@@ -66,7 +68,14 @@ def demo(dataset: Dataset = "completejourney", user: User = "") -> None:
 
 def run_step(arguments: list[str], environment: dict[str, str]) -> None:
     """The same command line in its own process, so that a step's memory is given back. Raises FusionrecError."""
-    status = subprocess.run([sys.executable, "-m", "training", *arguments], env=environment, check=False).returncode
+    with subprocess.Popen([sys.executable, "-m", "training", *arguments], env=environment) as step:
+        try:
+            status = step.wait()
+        except KeyboardInterrupt:  # the step hears Ctrl-C, too; `subprocess.run` would kill it before it has tidied up
+            with suppress(subprocess.TimeoutExpired):
+                step.wait(TIDY_S)
+            step.terminate()
+            raise
     if status == 130:
         raise KeyboardInterrupt
     if status:

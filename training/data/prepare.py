@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from training.data.dataset import FILE_NAME, Dataset
 from training.data.output import OPTIONAL, OUTPUTS, Job, write
+from training.data.scratch import scratch_folder, uninterrupted
 from training.data.sources.frame import Inputs, Raw, Source
 from training.data.updates import facts, read_updates
 
@@ -49,9 +48,7 @@ def prepare(
     wanted = fingerprint(source, files, options, facts(updates))
     if not options.force and (ready := current(folder, wanted["fingerprint"])):
         return ready, True
-    inputs.home.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=inputs.home, prefix=f".{name}-"))
-    try:
+    with scratch_folder(inputs.home, name) as scratch:
         con = connect(scratch)
         try:
             step("reading")
@@ -60,9 +57,8 @@ def prepare(
         finally:
             con.disconnect()
         step("putting it in place")
-        publish(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with uninterrupted():
+            publish(scratch, folder)
     return Dataset.open(folder), False
 
 
