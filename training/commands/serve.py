@@ -55,6 +55,8 @@ def demo(dataset: Dataset = "completejourney", user: User = "") -> None:
         steps.insert(0, ["data", "prepare", "--source", dataset])
     environment = {**os.environ, "FUSIONREC_DATASET": dataset}
     for step in steps:
+        if user:
+            require_user(folder, user)
         console.print(f"[bold]fusionrec {' '.join(step)}[/bold]")
         run_step(step, environment)
     ready_s = time.monotonic() - started
@@ -80,6 +82,23 @@ def run_step(arguments: list[str], environment: dict[str, str]) -> None:
         raise KeyboardInterrupt
     if status:
         raise FusionrecError(f"`fusionrec {' '.join(arguments)}` failed with exit code {status}; its message is above")
+
+
+def require_user(folder: Path, user: str) -> None:
+    """As far as the data are prepared. Raises DataError for a user whom they do not hold."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - the command line starts without it
+
+    from training.data.dataset import Dataset  # noqa: PLC0415
+
+    try:
+        known = Dataset.open(folder).users["user_id"]
+    except DataError:  # not there yet, or damaged: the next step makes them, or says what to do
+        return
+    if not pc.any(pc.equal(known, user)).as_py():
+        raise DataError(
+            f"{user!r} is no user of {folder.name}; leave it out for a typical one, such as {typical_user(folder)}",
+            pointer="--user",
+        )
 
 
 def typical_user(folder: Path) -> str:

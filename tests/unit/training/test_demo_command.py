@@ -10,8 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from fusionrec.errors import DataError
+from training.cli import app
 from training.commands import serve
+from training.data.prepare import Options, prepare
+from training.data.sources.frame import Inputs
+from training.data.sources.registry import source_named
 
 STEP = """#!/bin/sh
 cd "{folder}"
@@ -38,3 +44,55 @@ def test_an_interrupted_step_has_time_to_tidy_up(tmp_path: Path, monkeypatch: py
     with pytest.raises(KeyboardInterrupt):
         serve.run_step(["data", "prepare"], {**os.environ})
     assert (tmp_path / "tidied").exists()
+
+
+class Steps:
+    """Stands for the command's steps; `data prepare` makes a data set of the users u0 to u4."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.taken: list[str] = []
+
+    def prepare(self, name: str) -> None:
+        lines = [f"u{n % 5},i{n % 7},purchase,2026-03-{1 + n // 2:02d}T0{n % 10}:00:00Z" for n in range(60)]
+        events = self.home.parent / "events.csv"
+        events.write_text("\n".join(["userId,itemId,eventType,sentAt", *lines]) + "\n")
+        prepare(source_named("csv"), Inputs(home=self.home, events=events), name, Options(), lambda _: None)
+
+    def __call__(self, arguments: list[str], _: dict[str, str]) -> None:
+        self.taken.append(" ".join(arguments[:2]))
+        if arguments[:2] == ["data", "prepare"]:
+            self.prepare("movielens-100k")
+
+
+@pytest.fixture
+def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    home = tmp_path / "home"
+    monkeypatch.setenv("FUSIONREC_HOME", str(home))
+    taken = Steps(home)
+    monkeypatch.setattr(serve, "run_step", taken)
+    return taken
+
+
+def demo(*words: str) -> None:
+    CliRunner().invoke(app, ["demo", "--data", "movielens-100k", *words], catch_exceptions=False)
+
+
+def test_nobody_is_refused_once_the_data_are_there_and_before_any_training(steps: Steps) -> None:
+    with pytest.raises(DataError, match=r"'NOBODY' is no user of movielens-100k; .* such as u") as refused:
+        demo("--user", "NOBODY")
+    assert refused.value.pointer == "--user"
+    assert steps.taken == ["data prepare"]
+
+
+def test_nobody_is_refused_at_once_where_data_are_there(steps: Steps) -> None:
+    steps.prepare("movielens-100k")
+    with pytest.raises(DataError, match="is no user"):
+        demo("--user", "u")
+    assert steps.taken == []
+
+
+def test_a_user_of_the_data_goes_through_every_step(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve.subprocess, "run", lambda *_, **__: type("Done", (), {"returncode": 0}))
+    demo("--user", "u3")
+    assert steps.taken == ["data prepare", "features sync", "train"]
