@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from training import update_state
 from training.background import Background, item_categories
 from training.content import content_hash, item_content
 from training.data.dataset import Dataset
+from training.data.protocols import REMEDIES
 from training.data.updates import held
 from training.evaluate import Evaluation, Seen, evaluate
 from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bundle
@@ -37,12 +37,6 @@ from training.sentences import item_texts, sentence_vectors
 from training.stages import Report, Stages, code_hash, key_of, unheard
 from training.update_state import Fitted, State
 from training.variants import Variant
-
-_REMEDIES: Final = {
-    "temporal": "no user did anything in that window; prepare the data with other --test-days and --validation-days, "
-    "or evaluate with --protocol leave-one-out",
-    "leave-one-out": "it takes users with three interactions, and with four for one step before validation",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +123,7 @@ class Prepared:
             asked["one step before validation"] = cut.earlier.requests
         for window, requests in asked.items():
             if not len(requests.users):
-                raise DataError(f"no requests ({window}): {_REMEDIES[protocol]}", pointer=str(self.dataset.folder))
+                raise DataError(f"no requests ({window}): {REMEDIES[protocol]}", pointer=str(self.dataset.folder))
         return cut
 
 
@@ -150,7 +144,7 @@ def judge(
     usual = usual_recipe(prepared, protocol, cut)
     recipe = seeded(replace(usual, labels=labels or usual.labels), seed)
     if recipe.labels != "validation" and not len(cut.earlier.fit):
-        detail = f"nothing was done before one step back; --labels {recipe.labels} needs that: {_REMEDIES[protocol]}"
+        detail = f"nothing was done before one step back; --labels {recipe.labels} needs that: {REMEDIES[protocol]}"
         raise DataError(detail, pointer=str(prepared.dataset.folder))
     seen = seen or ("keep" if repeats_matter(cut.fit) else "mask")
     data_key = prepared.key(protocol)

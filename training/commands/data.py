@@ -69,13 +69,17 @@ def show_report(name: Annotated[str, typer.Argument(help="name of a prepared dat
 
 
 def show(folder: Path) -> None:
+    from training.data.protocols import cautions  # noqa: PLC0415
     from training.data.report import for_terminal  # noqa: PLC0415
 
     path = folder / "report.json"
     if not path.is_file():
         raise DataError("no report there; run `fusionrec data prepare` first", pointer=str(path))
     console = Console()
-    console.print(for_terminal(json.loads(path.read_text())))
+    report = json.loads(path.read_text())
+    console.print(for_terminal(report))
+    for caution in cautions(report.get("protocols", {})):
+        console.print(f"caution: {caution}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"written to {folder}; rejected lines are in quarantine.csv")
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from fusionrec.item_log import Item
+from training.data import protocols
 from training.data import report as reporting
 from training.data.cleaning import Cleaned, CleaningOptions, clean, rejections
 from training.data.dataset import CATALOGUE_ORDER, FILE_NAME, ITEMS_SCHEMA, SCHEMA_VERSION, USERS_SCHEMA, Cutoffs
@@ -98,6 +99,7 @@ def write_metadata(job: Job, sizes: dict[str, Any], events: Any, cleaned: Cleane
     after = sizes["after"]
     report = {"name": job.name, "source": job.wanted["source"], **sizes, "rules": cleaned.counts}
     report |= {"windows": reporting.window_sizes(events, cutoffs.all()), "notes": list(job.raw.notes)}
+    report["protocols"] = protocols.allowed(events, cutoffs.all(), job.raw.has_times)
     reporting.write(report, job.scratch)
     sums = {"n_rejected": sum(cleaned.counts.values())}
     metadata = {

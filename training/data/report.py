@@ -13,6 +13,8 @@ import numpy.typing as npt
 from rich.console import Group
 from rich.table import Table
 
+from training.data import protocols
+
 Report = dict[str, Any]
 
 
@@ -88,6 +90,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("sessions", f"{after['n_sessions']:,}"),
         ("time span", f"{after['first_event_at'][:10]} to {after['last_event_at'][:10]} ({after['span_days']:g} days)"),
         ("train / validation / test", " / ".join(f"{report['windows'][name]:,}" for name in report["windows"])),
+        *protocols.facts(report.get("protocols", {})),  # none in reports of earlier versions
         ("sparsity", f"{after['sparsity']:.4%} of user–item pairs are empty"),
         ("repeats", f"{after['share_of_repeats']:.1%} of events repeat an earlier pair"),
         ("events per user", f"median {median:g}, at most {after['events_per_user']['max']:g}"),
