@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from training.data.protocols import caution_of
 from training.models.protocol import Progress, silent
 from training.plots import can_draw, trade_off_figure, write_svg
 from training.stages import Stages
@@ -94,6 +95,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "ties": {"order": variant.ties, "told_by": result.prepared.ties},
         "seed": variant.seed,
         **judged.evaluation.as_json(),
+        "caution": caution_of(judged.evaluation.n_users),
         "trade_off": [
             {"weight": point.weight, "ndcg@10": _interval(point.ndcg), "diversity@10": _interval(point.diversity)}
             for point in result.points

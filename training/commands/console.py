@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from training.data.protocols import caution_of
+
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
     from training.tradeoff import Point
@@ -41,6 +43,13 @@ def stage_display(console: Console) -> Iterator[Callable[[str, float], None]]:
                     console.print(f"done: {what}")
 
         yield report
+
+
+def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
+    """The main table, and what to keep in mind of it."""
+    console.print(metric_table(evaluation, title))
+    if caution := caution_of(evaluation.n_users):
+        console.print(f"caution: {caution}", style="yellow", soft_wrap=True)
 
 
 def metric_table(evaluation: Evaluation, title: str) -> Table:

@@ -42,7 +42,7 @@ def train(
     An interrupted run continues; a run with the same data, settings and code returns the bundle that is there.
     """
     from training import publish, update_state  # noqa: PLC0415  the command line starts without torch
-    from training.commands.console import metric_table  # noqa: PLC0415
+    from training.commands.console import show_evaluation  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.item_columns import require_features  # noqa: PLC0415
 
@@ -50,7 +50,7 @@ def train(
     require_features(dataset)  # before the minutes of training, not after
     bundles = dataset.folder / "bundles"
     prepared, path, judged = trained(dataset, seed, chosen, console, feedback=feedback, encoder=encoder)
-    console.print(metric_table(judged.evaluation, f"{dataset.name}: test window, {judged.protocol}"))
+    show_evaluation(console, judged.evaluation, f"{dataset.name}: test window, {judged.protocol}")
     if prepared.data.feedback is not None:
         told = prepared.data.feedback
         n_worth = int((told.worth == told.worth).sum())
@@ -99,7 +99,7 @@ def evaluate(
     details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
-    from training.commands.console import detail_tables, metric_table  # noqa: PLC0415
+    from training.commands.console import detail_tables, show_evaluation  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.results import write_results  # noqa: PLC0415
 
@@ -108,7 +108,7 @@ def evaluate(
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     result = evaluated(dataset, asked, chosen, console)
     evaluation, variant = result.judged.evaluation, result.prepared.variant
-    console.print(metric_table(evaluation, f"{dataset.name}: test, {result.judged.protocol}{variant.title}"))
+    show_evaluation(console, evaluation, f"{dataset.name}: test, {result.judged.protocol}{variant.title}")
     for table in detail_tables(evaluation, result.points, result.costs) if details else ():
         console.print(table)
     for path in write_results(result, out):

@@ -34,7 +34,7 @@ def update(
     does it all anew. An interrupted run continues.
     """
     from training import publish, update_state  # noqa: PLC0415  the command line starts without torch
-    from training.commands.console import metric_table  # noqa: PLC0415
+    from training.commands.console import show_evaluation  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.item_columns import require_features  # noqa: PLC0415
     from training.update import require_no_loss  # noqa: PLC0415
@@ -49,7 +49,7 @@ def update(
     for line in told(done.news, dataset.folder.name):
         console.print(line, soft_wrap=True, highlight=False)
     title = f"{dataset.name}: new events from {done.tail_from:%Y-%m-%d %H:%M} on, before they were learnt from"
-    console.print(metric_table(done.tested.evaluation, title))
+    show_evaluation(console, done.tested.evaluation, title)
     console.print(verdict(done, fine_tune), soft_wrap=True, highlight=False)
     if done.anew:
         console.print("EASE was fitted anew; the next update goes on from there")

@@ -55,6 +55,14 @@ def cautions(found: Allowed) -> list[str]:
     return [f"`fusionrec train` will refuse these data ({usual[0]}): {usual[1]['refused']}"]
 
 
+def caution_of(n_users: int) -> str:
+    """What to keep in mind of a result on so few users; empty where they are enough."""
+    if n_users >= FEW_USERS:
+        return ""
+    judged = "one user" if n_users == 1 else f"{n_users} users"
+    return f"judged on {judged}; below {FEW_USERS} intervals are too narrow, and other users may turn the table around"
+
+
 def _judged(name: str, n_users: dict[str, int]) -> dict[str, Any]:
     empty = next((window for window, n in n_users.items() if not n), "")
     return {"n_users": n_users, "refused": f"no requests ({empty}): {REMEDIES[name]}" if empty else ""}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training.commands.console import detail_tables, metric_table
+from training.commands.console import detail_tables, metric_table, show_evaluation
 from training.evaluate import Evaluation, evaluate
 from training.fusing import Fused
 from training.fusion.additive import AdditiveFusion
@@ -105,3 +105,21 @@ def test_every_model_and_segment_is_on_the_screen(judged: Any) -> None:
     assert "…" not in text, text  # all fits into 80 columns
     for shown in ("most popular", "fusion", "history: 1-5", "target: popular", "auc", "gini", "peak MiB", "diversity"):
         assert shown in text
+
+
+@pytest.mark.parametrize(("n_users", "told"), [(1, "one user"), (2, "2 users"), (29, "29 users"), (30, "")])
+def test_few_users_are_a_caution_on_the_screen_and_in_the_file(
+    judged: Any, tmp_path: Path, n_users: int, told: str
+) -> None:
+    few = replace(judged, evaluation=replace(judged.evaluation, n_users=n_users))
+    path, *_ = write_results(result(few, tmp_path, Variant()))
+    caution = json.loads(path.read_text())["caution"]
+    console = Console(width=80, record=True)
+    show_evaluation(console, few.evaluation, "toy")
+    said = [line for line in console.export_text().splitlines() if line.startswith("caution: ")]
+    if told:
+        assert caution.startswith(f"judged on {told}; below 30 intervals are too narrow")
+        assert said == [f"caution: {caution}"]
+    else:
+        assert caution == ""
+        assert said == []
