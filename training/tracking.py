@@ -10,21 +10,20 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, Protocol
 
 from rich.console import Console
 
 from training.data.dataset import Dataset
 from training.results import commit
+from training.signals import leaving_at_sigterm
+from training.stages import Report
 
 DONE: Final = "done"
 Warn = Callable[[str], None]
@@ -169,24 +168,44 @@ class Guarded:
 
 @dataclass(slots=True)
 class TrackedRun:
-    """All trackers of a run as one, and the metrics it will end with."""
+    """All trackers of a run as one, and the metrics it will end with. It begins with its first work, so that a command
+    that is refused leaves nothing, here or with Weights & Biases."""
 
     folder: Path
     trackers: list[RunFile | Guarded]
     parameters: dict[str, Any]
     metrics: dict[str, float] = field(default_factory=dict)
+    begun: bool = field(default=False, init=False)
+
+    def begin(self) -> None:
+        if not self.begun:
+            self.begun = True
+            self.folder.mkdir(parents=True)
+            for tracker in self.trackers:
+                tracker.start()
+
+    def hearing(self, report: Report) -> Report:
+        """The report, and its first word begins the run."""
+
+        def heard(what: str, share: float) -> None:
+            self.begin()
+            report(what, share)
+
+        return heard
 
     def conclude(self, table: Mapping[str, Mapping[str, float]], **parameters: Any) -> None:
         """Metrics by model, and parameters that are known only now."""
+        self.begin()
         self.metrics.update({f"{model}/{name}": value for model, row in table.items() for name, value in row.items()})
         self.parameters.update(parameters)
 
     def record(self, name: str, value: float, step: int) -> None:
+        self.begin()
         for tracker in self.trackers:
             tracker.record(name, value, step)
 
     def finish(self, status: str) -> None:
-        for tracker in self.trackers:
+        for tracker in self.trackers if self.begun else ():
             tracker.finish(status, self.metrics)
 
 
@@ -194,17 +213,15 @@ class TrackedRun:
 def tracked(
     command: str, dataset: Dataset, parameters: Mapping[str, Any], env: Mapping[str, str] | None = None
 ) -> Iterator[TrackedRun]:
-    """Record what happens inside. The run ends as done, failed or interrupted; the error goes on its way."""
+    """Record what happens inside, from the first work on. The run ends as done, failed or interrupted; the error goes
+    on its way."""
     own = dict(parameters)
     facts = Facts.of(command, dataset, own)
     folder = dataset.folder / "runs" / facts.run_id
-    folder.mkdir(parents=True)
     run = TrackedRun(folder, _trackers(folder, facts, os.environ if env is None else env), own)
-    for tracker in run.trackers:
-        tracker.start()
     status = "interrupted"  # what is no Exception: Ctrl-C, or the end of the process
     try:
-        with _leaving_at_sigterm():
+        with leaving_at_sigterm():
             yield run
         status = DONE
     except Exception:
@@ -212,23 +229,6 @@ def tracked(
         raise
     finally:
         run.finish(status)
-
-
-@contextmanager
-def _leaving_at_sigterm() -> Iterator[None]:
-    """SIGTERM ends the process as an exit does, so that what is open is closed; by default it would just be gone."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():  # which alone hears signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _trackers(folder: Path, facts: Facts, env: Mapping[str, str]) -> list[RunFile | Guarded]:

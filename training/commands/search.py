@@ -67,6 +67,7 @@ def searched(
     seconds, part = noted["minutes"] * 60, noted["part"]
     study = open_study(wanted, dataset.folder / "search" / f"{part}.journal")
     with tracked("search", dataset, {**noted, "study": study.study_name}) as run:
+        run.begin()
         with budget_display(console, seconds, part) as tell:
             climb(wanted, study, seconds, Run(record=run.record, device=device), tell)
         found = {**evidence(wanted, study), "data_hash": dataset.data_hash, "commit": commit()}

@@ -75,8 +75,9 @@ def trained(
 
     noted = {"seed": seed, "feedback": feedback, "encoder": encoder, "device": str(device)}
     with tracked("train", dataset, noted) as tracking, stage_display(console) as report:
-        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=device))
-        prepared = Prepared.read(dataset, Variant(encoder=encoder), feedback=feedback, report=report)
+        heard = tracking.hearing(report)
+        stages = Stages(dataset.folder / "work", heard, Run(record=tracking.record, device=device))
+        prepared = Prepared.read(dataset, Variant(encoder=encoder), feedback=feedback, report=heard)
         path, judged = train(prepared, stages, dataset.folder / "bundles", seed)
         facts = {"recipe": judged.recipe, "key": judged.key, "seen": judged.evaluation.seen}
         tracking.conclude(judged.evaluation.means(), **facts, bundle=path.name)
@@ -153,7 +154,7 @@ def evaluated(dataset: Dataset, asked: Asked, device: ChosenDevice, console: Con
     protocol = asked.protocol or prepared.protocol
     noted = {**asdict(asked), "protocol": protocol, "device": str(device)}
     with tracked("evaluate", dataset, noted) as run, stage_display(console) as report:
-        stages = Stages(dataset.folder / "work", report, Run(record=run.record, device=device))
+        stages = Stages(dataset.folder / "work", run.hearing(report), Run(record=run.record, device=device))
         judged = judge(prepared, stages, protocol, asked.seen or None, asked.seed, asked.labels or None)
         run.conclude(judged.evaluation.means(), recipe=judged.recipe, key=judged.key, seen=judged.evaluation.seen)
         points = measure_trade_off(prepared, judged, lambda share: report("accuracy against diversity", share))

@@ -75,7 +75,8 @@ def updated(
 
     noted = {"test_days": test_days, "fine_tune": fine_tune, "device": str(device)}
     with tracked("update", dataset, noted) as tracking, stage_display(console) as report:
-        stages = Stages(dataset.folder / "work", report, Run(record=tracking.record, device=device))
+        run = Run(record=tracking.record, device=device)
+        stages = Stages(dataset.folder / "work", tracking.hearing(report), run)
         done = update(dataset, stages, test_days, FineTuneConfig() if fine_tune else None)
         if done is not None:
             tracking.conclude(done.tested.evaluation.means(), before=done.before, bundle=done.folder.name)

@@ -16,9 +16,10 @@ from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from training.data.dataset import FILE_NAME, Dataset
 from training.data.output import OPTIONAL, OUTPUTS, Job, write
-from training.data.scratch import scratch_folder, uninterrupted
+from training.data.scratch import scratch_folder
 from training.data.sources.frame import Inputs, Raw, Source
 from training.data.updates import facts, read_updates
+from training.signals import uninterrupted
 
 RECIPE: Final = 5  # raise when cleaning or reading changes, so that prepared data is made anew
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 PREFIX: Final = ".preparing-"
-_ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -35,23 +32,6 @@ def scratch_folder(home: Path, name: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(held)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are heard at the end: for what must not be left half done, and takes no time."""
-    if threading.current_thread() is not threading.main_thread():  # which alone hears signals
-        yield
-        return
-    heard: list[int] = []
-    before = {each: signal.signal(each, lambda number, _: heard.append(number)) for each in _ENDING}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler or signal.SIG_DFL)
-        for each in heard:
-            signal.raise_signal(each)
 
 
 def _sweep(home: Path) -> None:

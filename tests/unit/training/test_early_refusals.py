@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from fusionrec.errors import DataError
+from fusionrec.errors import BadInputError, DataError
 from training.cli import app
 from training.data.prepare import Options, prepare
 from training.data.sources.frame import Inputs
@@ -40,3 +40,44 @@ def test_an_endless_window_is_refused(shop: Path, option: str) -> None:
     assert done.exit_code == 2, done.output
     assert option in done.output
     assert {path: path.stat().st_mtime_ns for path in shop.rglob("*")} == before
+
+
+@pytest.fixture
+def short(shop: Path) -> Path:
+    """Prepared anew with windows in which nobody did anything, and histories of two."""
+    lines = [f"u{n},i{n % 7},purchase,2026-0{month}-{n + 1:02d}T10:00:00Z" for n in range(4) for month in (3, 6)]
+    events = shop.parent / "short.csv"
+    events.write_text("\n".join(["userId,itemId,eventType,sentAt", *lines]) + "\n")
+    return prepare(source_named("csv"), Inputs(home=shop.parent, events=events), "short", Options(), lambda _: None)[
+        0
+    ].folder
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "--data", "short"], r"no requests \(validation\)"),
+        (["evaluate", "--data", "short", "--protocol", "leave-one-out"], "three interactions"),
+        (["evaluate", "--data", "shop", "--seen", "some"], "'some' is not one of keep, mask"),
+        (["evaluate", "--data", "nowhere"], "no prepared data"),
+        (["search", "--part", "ease", "--data", "short"], r"no requests \(validation\)"),
+        (["search", "--part", "magic", "--data", "shop"], "magic"),
+        (["update", "--data", "shop"], "features"),
+    ],
+)
+def test_what_is_refused_leaves_no_run(shop: Path, short: Path, words: list[str], message: str) -> None:
+    before = sorted(shop.parent.rglob("*"))
+    with pytest.raises(BadInputError, match=message):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    assert sorted(shop.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["train", "update"])
+def test_what_is_refused_with_features_leaves_no_run(
+    short: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr("training.item_columns.require_features", lambda _: None)
+    before = sorted(short.rglob("*"))
+    with pytest.raises(DataError):
+        CliRunner().invoke(app, [command, "--data", "short"], catch_exceptions=False)
+    assert sorted(short.rglob("*")) == before

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fusionrec.errors import DataError
 from training.data.dataset import Cutoffs, Dataset
 from training.models.ease import EaseConfig
 from training.tracking import tracked, wandb_is_configured
@@ -30,6 +31,7 @@ def run_file(dataset: Dataset) -> dict:
 
 def test_a_run_is_recorded_with_all_that_it_depends_on(dataset: Dataset) -> None:
     with tracked("train", dataset, {"device": "cpu"}, env={}) as run:
+        run.begin()
         assert run_file(dataset)["status"] == "running"
         for step in range(3):
             run.record("attention/loss", 2.0 - step, step)
@@ -72,7 +74,8 @@ def test_an_error_goes_on_its_way_and_is_recorded(dataset: Dataset, error: type[
 
 def test_a_run_that_is_told_to_end_is_recorded_as_interrupted(dataset: Dataset) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as ended, tracked("train", dataset, {}, env={}):
+    with pytest.raises(SystemExit) as ended, tracked("train", dataset, {}, env={}) as run:
+        run.begin()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)
     assert ended.value.code == 128 + signal.SIGTERM
@@ -130,3 +133,26 @@ def test_what_is_known_at_the_end_does_not_change_what_the_caller_gave(dataset: 
         run.conclude({}, key="abc")
     assert given == {"device": "cpu"}
     assert run_file(dataset)["parameters"] == {"device": "cpu", "key": "abc"}
+
+
+def test_what_is_refused_before_any_work_leaves_nothing(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does Weights & Biases hear of it: what it was told cannot be taken back."""
+    monkeypatch.setitem(__import__("sys").modules, "wandb", None)
+    with pytest.raises(DataError), tracked("train", dataset, {}, env={"WANDB_MODE": "offline"}):
+        raise DataError("nobody can be asked for")
+    assert list(dataset.folder.iterdir()) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_the_first_stage_begins_the_run(dataset: Dataset) -> None:
+    heard = []
+    with pytest.raises(DataError), tracked("train", dataset, {}, env={}) as run:
+        report = run.hearing(lambda what, share: heard.append((what, share)))
+        assert not (dataset.folder / "runs").exists()
+        report("ease", 0.0)
+        assert run_file(dataset)["status"] == "running"
+        raise DataError("a table is damaged")
+    assert heard == [("ease", 0.0)]
+    assert run_file(dataset)["status"] == "failed"
