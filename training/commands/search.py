@@ -61,11 +61,15 @@ def searched(
     from training.models.protocol import Run  # noqa: PLC0415
     from training.results import commit  # noqa: PLC0415
     from training.search.evidence import evidence  # noqa: PLC0415
-    from training.search.study import climb, open_study  # noqa: PLC0415
+    from training.search.study import climb, known_study, open_study  # noqa: PLC0415
     from training.tracking import tracked  # noqa: PLC0415
 
     seconds, part = noted["minutes"] * 60, noted["part"]
-    study = open_study(wanted, dataset.folder / "search" / f"{part}.journal")
+    journal = dataset.folder / "search" / f"{part}.journal"
+    study = open_study(wanted, journal) if seconds else known_study(wanted, journal)
+    if study is None:
+        detail = f"0 only looks at what earlier runs found; on these data none finished a trial of {part}: give more"
+        raise BadInputError(detail, pointer="--minutes")
     with tracked("search", dataset, {**noted, "study": study.study_name}) as run:
         run.begin()
         with budget_display(console, seconds, part) as tell:

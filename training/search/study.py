@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -64,14 +65,11 @@ class Search:
 
 def open_study(search: Search, journal: Path) -> optuna.Study:
     """The study of this part and key in the journal, new or continued; the settings in use are tried first."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal.parent.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
+    with _quiet():
         study = optuna.create_study(
-            storage=storage,
-            study_name=f"{search.part}-{search.key}",
+            storage=_storage(journal),
+            study_name=_name(search),
             direction="maximize",
             load_if_exists=True,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
@@ -81,6 +79,16 @@ def open_study(search: Search, journal: Path) -> optuna.Study:
     if not _tried(search, study, (TrialState.COMPLETE, TrialState.WAITING)):
         study.enqueue_trial(search.what.values_of(search.default), user_attrs={_CONFIG: key_of(search.default)})
     return study
+
+
+def known_study(search: Search, journal: Path) -> optuna.Study | None:
+    """The study as earlier runs left it; None where none of them finished the settings in use."""
+    if not journal.exists():
+        return None
+    with _quiet(), suppress(KeyError):  # trials of other data or code are not comparable
+        study = optuna.load_study(storage=_storage(journal), study_name=_name(search))
+        return study if default_trial(search, study) else None
+    return None
 
 
 def climb(search: Search, study: optuna.Study, seconds: float, run: Run = QUIET, tell: Told = lambda _: None) -> None:
@@ -148,6 +156,23 @@ def default_trial(search: Search, study: optuna.Study) -> optuna.trial.FrozenTri
 def _tried(search: Search, study: optuna.Study, states: tuple[TrialState, ...]) -> list[optuna.trial.FrozenTrial]:
     wanted = key_of(search.default)
     return [each for each in study.get_trials(deepcopy=False, states=states) if each.user_attrs.get(_CONFIG) == wanted]
+
+
+def _name(search: Search) -> str:
+    return f"{search.part}-{search.key}"
+
+
+def _storage(journal: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna tells of every trial, and calls half of what is used here an experiment."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def _standing(search: Search, study: optuna.Study, seconds: float) -> Standing:
