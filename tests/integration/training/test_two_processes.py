@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,8 +20,10 @@ CONFIG = AttentionConfig(dim=16, n_layers=1, max_length=8, dropout=0.0, loop=Loo
 
 
 def learnt() -> dict[str, torch.Tensor]:
-    shop = two_taste_shop()
-    return Attention(shop.interactions.n_items, CONFIG).fit(shop.interactions, NOW_MS).state_dict()
+    """Histories of unlike lengths, so that the shares of a batch weigh unlike."""
+    data = two_taste_shop().interactions
+    n_kept = np.random.default_rng(0).integers(2, np.diff(data.offsets) + 1)
+    return Attention(data.n_items, CONFIG).fit(data.prefix(data.offsets[:-1] + n_kept), NOW_MS).state_dict()
 
 
 PROGRAM = f"""
