@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 from collections.abc import MutableMapping
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,6 @@ def configure(env: MutableMapping[str, str] = os.environ) -> None:
     }
     for name, value in defaults.items():
         env.setdefault(name, value)
-    logging.getLogger("feast").setLevel(logging.ERROR)  # it warns of settings that matter with other registries
     folder = Path(env.get("FUSIONREC_HOME", "data")) / env.get("FUSIONREC_DATASET", "completejourney")
     ends = data_end(folder)
     if ends is not None and datetime.now(UTC) - ends > FRESH:

@@ -41,8 +41,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-        for each in heard:
-            signal.raise_signal(each)
+        for number in heard:
+            signal.raise_signal(number)
 
 
 def _heard_here() -> bool:

@@ -6,8 +6,6 @@ Slow to import (the Feast SDK); local serving and training use it, functions nev
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -32,20 +30,23 @@ def local_config(dataset_dir: Path) -> RepoConfig:
     folder = dataset_dir.resolve()
     paths = {"FUSIONREC_HOME": str(folder.parent), "FUSIONREC_DATASET": folder.name}
     config: dict[str, Any] = yaml.safe_load(Template(text).substitute(paths))
-    with _without_advice():
-        return RepoConfig(**config, repo_path=REPOSITORY)
+    return without_advice(RepoConfig(**config, repo_path=REPOSITORY))
 
 
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """Feast advises that serving while materializing needs no setting here; measured, reads are refused without it."""
+def without_advice(config: RepoConfig) -> RepoConfig:
+    """The same, with the settings of its registry: Feast makes them when it first needs them, and advises then.
+
+    It says, once a store, that serving while materializing needs no setting with a registry file; measured, reads are
+    refused without it.
+    """
     advisor = logging.getLogger("feast.repo_config")
     level = advisor.level
     advisor.setLevel(logging.ERROR)
     try:
-        yield
+        _ = config.registry
     finally:
         advisor.setLevel(level)
+    return config
 
 
 def open_local_store(dataset_dir: Path) -> FeatureStore:

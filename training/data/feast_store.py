@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import yaml
 from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
 
-from fusionrec.adapters.feast_local import REPOSITORY, local_config, open_local_store
+from fusionrec.adapters.feast_local import REPOSITORY, local_config, open_local_store, without_advice
 from fusionrec.errors import BadInputError, DataError
 from fusionrec.feature_spec import FEATURE_SERVICES, VIEWS
 from fusionrec.feature_spec import FeatureView as ViewSpec
@@ -33,10 +33,11 @@ def repository_config(dataset: Dataset, cloud: bool) -> RepoConfig:
         return local_config(dataset.folder)
     text = CLOUD_YAML.read_text()
     try:
-        return RepoConfig(**yaml.safe_load(Template(text).substitute(os.environ)), repo_path=REPOSITORY)
+        fields = yaml.safe_load(Template(text).substitute(os.environ))
     except KeyError as error:
         name = str(error.args[0])
         raise BadInputError(f"is not set; {CLOUD_YAML.name} needs it", pointer=name) from None
+    return without_advice(RepoConfig(**fields, repo_path=REPOSITORY))
 
 
 def apply_definitions(dataset: Dataset, cloud: bool = False) -> FeatureStore:

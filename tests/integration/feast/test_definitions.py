@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from fusionrec import feature_spec as spec
 from fusionrec.adapters.feast_local import REPOSITORY, local_config, open_local_store
 from fusionrec.adapters.newest_wins_store import NewestWinsOnlineStore, NewestWinsOnlineStoreConfig
 from fusionrec.errors import StoreUnavailableError
+from training.data.feast_store import repository_config
 
 
 def common(config: Any) -> None:
@@ -61,6 +64,22 @@ def test_the_local_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert type(config.online_store) is SqliteOnlineStoreConfig
         assert config.online_store.path == str(tmp_path / "shop" / "feast" / "online.db")
         assert config.registry.path == str(tmp_path / "shop" / "feast" / "registry.db")
+
+
+@pytest.mark.parametrize("cloud", [False, True])
+def test_feast_gives_no_advice_that_does_not_hold_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, cloud: bool
+) -> None:
+    """It is silent when a store first needs its registry, as in a demo, and heard of all else."""
+    monkeypatch.setenv("FUSIONREC_REGISTRY_URI", "s3://bucket/registry.db")
+    monkeypatch.setenv("FUSIONREC_TABLE_PREFIX", "prod")
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    dataset: Any = SimpleNamespace(folder=tmp_path / "shop")
+    config = repository_config(dataset, cloud)
+    assert config.registry.serve_features_while_materializing is True
+    assert caplog.messages == []
+    logging.getLogger("feast.repo_config").warning("something else")
+    assert caplog.messages == ["something else"]
 
 
 @pytest.mark.parametrize("name", ["feature_store.yaml", "feature_store.local.yaml"])
