@@ -16,7 +16,7 @@ from training import update_state
 from training.background import Background, item_categories
 from training.content import content_hash, item_content
 from training.data.dataset import Dataset
-from training.data.protocols import REMEDIES
+from training.data.protocols import REMEDIES, refusal
 from training.data.updates import held
 from training.evaluate import Evaluation, Seen, evaluate
 from training.export import FEATURE_SERVICE, N_NEIGHBOURS, BundleParts, write_bundle
@@ -115,15 +115,15 @@ class Prepared:
     def split(self, protocol: Protocol, labels: Labels | None = None) -> Split:
         """The data cut for fitting, choosing and judging.
 
-        raises: DataError when nobody can be asked for in a window that is needed
+        raises: DataError when there is nothing to learn from, or nobody to ask for in a window that is needed
         """
         cut = split(self.data, protocol, self.dataset.cutoffs)
-        asked = {"validation": cut.validation, "test": cut.test}
+        n_found = {"train": len(cut.fit), "validation": len(cut.validation.users), "test": len(cut.test.users)}
         if labels == "earlier":
-            asked["one step before validation"] = cut.earlier.requests
-        for window, requests in asked.items():
-            if not len(requests.users):
-                raise DataError(f"no requests ({window}): {REMEDIES[protocol]}", pointer=str(self.dataset.folder))
+            n_found["one step before validation"] = len(cut.earlier.requests.users)
+        for window, n in n_found.items():
+            if not n:
+                raise DataError(refusal(protocol, window), pointer=str(self.dataset.folder))
         return cut
 
 

@@ -42,6 +42,12 @@ def allowed(events: Any, cutoffs: Sequence[Any], has_times: bool) -> Allowed:
     return {"temporal": _judged("temporal", row), "leave-one-out": left_out}
 
 
+def refusal(protocol: str, window: str) -> str:
+    """Why it cannot be asked for: nobody did anything in this window."""
+    lacking = "nothing to learn from" if window == "train" else "no requests"
+    return f"{lacking} ({window}): {REMEDIES[protocol]}"
+
+
 def facts(found: Allowed) -> list[tuple[str, str]]:
     """One line a protocol, for people."""
     return [(f"evaluation, {name}", _told(protocol)) for name, protocol in found.items()]
@@ -65,7 +71,7 @@ def caution_of(n_users: int) -> str:
 
 def _judged(name: str, n_users: dict[str, int]) -> dict[str, Any]:
     empty = next((window for window, n in n_users.items() if not n), "")
-    return {"n_users": n_users, "refused": f"no requests ({empty}): {REMEDIES[name]}" if empty else ""}
+    return {"n_users": n_users, "refused": refusal(name, empty) if empty else ""}
 
 
 def _told(protocol: dict[str, Any]) -> str:
@@ -73,4 +79,4 @@ def _told(protocol: dict[str, Any]) -> str:
         return f"not possible: {protocol['refused']}"
     n_test = protocol["n_users"]["test"]
     few = f"; fewer than {FEW_USERS} say little" if n_test < FEW_USERS else ""
-    return f"{n_test:,} users to judge on{few}"
+    return f"{n_test:,} {'user' if n_test == 1 else 'users'} to judge on{few}"

@@ -60,6 +60,21 @@ def test_the_report_and_the_split_agree(tmp_path: Path, case: str) -> None:
             assert told[protocol]["n_users"]["test"] == len(cut.test.users)
 
 
+def test_a_window_to_learn_from_that_cleaning_emptied(tmp_path: Path) -> None:
+    """The first purchase is an outlier; so all that is left is of the two windows."""
+    lines = ["anna,i0,purchase,1700000000,1000"]
+    lines += [f"{user},i{day % 3},purchase,{1.7e9 + day * DAY:.0f},1" for user in ("anna", "ben") for day in (82, 99)]
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join(["userId,itemId,eventType,sentAt,eventValue", *lines]) + "\n")
+    inputs = Inputs(home=tmp_path / "home", events=path)
+    dataset, _ = prepare(source_named("csv"), inputs, "shop", Options(), lambda _: None)
+    told = json.loads((dataset.folder / "report.json").read_text())["protocols"]["temporal"]
+    assert told["n_users"] == {"train": 0, "validation": 2, "test": 2}
+    with pytest.raises(DataError, match=r"^nothing to learn from \(train\): .*--test-days") as refused:
+        Prepared.read(dataset).split("temporal")
+    assert str(refused.value) == told["refused"]
+
+
 def prepared_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: dict[str, list[float]]) -> str:
     monkeypatch.setenv("FUSIONREC_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "200")
