@@ -74,10 +74,12 @@ def handler(app: APIGatewayRestResolver) -> Handler:
         try:
             _refuse_other_media_types(event)
             if event.get("httpMethod") == "HEAD":  # what GET would say, less the body
-                return {**app.resolve(_with_text_body({**event, "httpMethod": "GET"}), context), "body": ""}
-            return dict(app.resolve(_with_text_body(event), context))
+                said = {**app.resolve(_with_text_body({**event, "httpMethod": "GET"}), context), "body": ""}
+            else:
+                said = dict(app.resolve(_with_text_body(event), context))
         except _Refused as refused:
-            return refused.answer
+            said = refused.answer
+        return _for_pages(said, (event.get("stageVariables") or {}).get("origin"))
 
     return cast(Handler, entry)
 
@@ -153,6 +155,17 @@ def _with_text_body(event: Event) -> Event:
         return {**event, "body": base64.b64decode(body, validate=True).decode(), "isBase64Encoded": False}
     except ValueError:  # no base64, or bytes that are no UTF-8
         raise _Refused(400, "malformed-json", "the body is not JSON: it is not text in UTF-8", event) from None
+
+
+def _for_pages(said: Event, origin: str | None) -> Event:
+    """A browser shows a page an answer only if that names the page's origin; the stage for browsers knows the shop's.
+
+    The gateway answers preflights itself, but cannot add to what a function says.
+    """
+    if not origin:
+        return said
+    shown = {"Access-Control-Allow-Origin": [origin], "Access-Control-Expose-Headers": ["Retry-After"]}
+    return {**said, "multiValueHeaders": {**said.get("multiValueHeaders", {}), **shown}}
 
 
 def _refusal(app: APIGatewayRestResolver, allowed: str) -> Callable[..., Response[str]]:
