@@ -4,8 +4,9 @@ Both slates are asked for until nothing of them is degraded, since a function th
 
     python -m infra.smoke --stack fusionrec --user USER
     python -m infra.smoke --url http://127.0.0.1:8000
+    python -m infra.smoke --url SHOPPER_API_URL --token ACCESS_TOKEN
 
-Requests are signed (SigV4) when there are credentials, and carry the stack's API key.
+With --stack requests are signed (SigV4) and carry the stack's API key; with --token they are of the token's user.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Api:
     api_key: str = ""
     sign: bool = False
     timeout_s: float = 30.0  # of one call; the gateway itself gives up after 29
+    token: str = ""  # a shopper's, in place of signature and key
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Status and parsed body. Raises SmokeError when there is no answer or no JSON."""
         headers = {"content-type": "application/json"} | ({"x-api-key": self.api_key} if self.api_key else {})
+        headers |= {"authorization": f"Bearer {self.token}"} if self.token else {}
         data = json.dumps(body).encode() if body is not None else b""
         if self.sign:
             headers = _signed(method, self.url + path, headers, data)
@@ -92,8 +95,8 @@ class Outcome:
     absorbed_s: float
 
 
-def smoke(api: Api, user_id: str, n_items: int = 5, patience_s: float = PATIENCE_S) -> Outcome:
-    """Raises SmokeError, saying which step failed."""
+def smoke(api: Api, user_id: str | None, n_items: int = 5, patience_s: float = PATIENCE_S) -> Outcome:
+    """Raises SmokeError, saying which step failed. Without user_id it is the token's user."""
     wanted = {"userId": user_id, "numResults": n_items}
     before = _whole_slate(api, wanted, "first slate", patience_s)
     if not before["itemList"]:
@@ -142,10 +145,15 @@ def main() -> None:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--stack", help="name of a deployed stack")
     place.add_argument("--url", help="base URL, without signature and key")
-    parser.add_argument("--user", default="smoke-test", help="whose events are sent")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--user", default="smoke-test", help="whose events are sent")
+    whose.add_argument("--token", default="", help="a shopper's access token, for the shoppers' API")
     given = parser.parse_args()
+    if given.stack and given.token:
+        parser.error("--token goes with --url: the shoppers' API of a stack is its output ShopperApiUrl")
     try:
-        outcome = smoke(api_of_stack(given.stack) if given.stack else Api(given.url.rstrip("/")), given.user)
+        api = api_of_stack(given.stack) if given.stack else Api(given.url.rstrip("/"), token=given.token)
+        outcome = smoke(api, None if given.token else given.user)
     except SmokeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

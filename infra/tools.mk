@@ -36,7 +36,7 @@ $(TOOLS)/sam/.ready: infra/constraints-sam.txt
 $(TOOLS)/emulator/.ready: infra/constraints-emulator.txt
 	@echo "installing the AWS emulator into $(TOOLS)/emulator"
 	@test -x $(TOOLS)/emulator/bin/python || "$$(infra/find-python 3.12)" -m venv $(TOOLS)/emulator
-	$(TOOLS)/emulator/bin/python $(PIP_INSTALL) --constraint $< ministack aws-sam-translator
+	$(TOOLS)/emulator/bin/python $(PIP_INSTALL) --constraint $< ministack aws-sam-translator cryptography
 	@touch $@
 
 $(TOOLS)/lambda/.ready: infra/constraints-lambda.txt

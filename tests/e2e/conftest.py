@@ -1,16 +1,20 @@
-"""The built artifact, toy bundles, and the tools that run them; what is missing skips a test and says how to get it."""
+"""The built artifact, toy bundles, a deployed stack; what is missing skips a test and says how to get it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from infra import rie
+from infra import bootstrap, emulator, rie, smoke
+from tests.e2e import shoppers
+from tests.e2e.deployed import PATIENCE_S, STACK, Deployed, url_of
 from training.shop import write_toy_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -51,3 +55,42 @@ def example_event() -> Callable[[str], dict[str, Any]]:
         return event
 
     return read
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    given = os.environ.get("FUSIONREC_E2E_ENDPOINT")
+    if given:
+        yield given
+        return
+    try:
+        with emulator.running() as started:
+            yield started
+    except rie.RuntimeUnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def stack(artifact: Path, endpoint: str, bundles: Path, version: str) -> Iterator[Deployed]:
+    """Of one module: each deployment costs minutes, and tests of other modules may run on another worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in emulator.aws_env(endpoint).items():
+            patch.setenv(name, value)
+        pool = _user_pool(endpoint)
+        parameters = {"TablePrefix": "fusionrec"}
+        parameters |= {"UserPoolArn": pool.arn, "ShopperOrigin": shoppers.ORIGIN} if pool else {}
+        emulator.deploy(endpoint, STACK, artifact.parent / "template.yaml", parameters)
+        outputs = bootstrap.stack_outputs(STACK)
+        bootstrap.publish(bundles / version, outputs["BundleUri"])
+        key = smoke.api_key(outputs["ApiKeyId"])
+        api = smoke.Api(url_of(endpoint, outputs["ApiId"]), key, sign=True, timeout_s=PATIENCE_S)
+        yield Deployed(endpoint, outputs, version, api, pool)
+
+
+def _user_pool(endpoint: str) -> shoppers.UserPool | None:
+    try:
+        return shoppers.open_pool(endpoint)
+    except ClientError:
+        if "FUSIONREC_E2E_ENDPOINT" in os.environ:  # LocalStack has Cognito in its paid edition only
+            return None
+        raise

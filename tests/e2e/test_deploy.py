@@ -6,15 +6,12 @@ Set FUSIONREC_E2E_ENDPOINT to run the same against another one, such as LocalSta
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import botocore.session
 import pytest
 
 from fusionrec.adapters import feast_codec
@@ -22,53 +19,12 @@ from fusionrec.adapters.sqs import SqsDeadLetters
 from fusionrec.feature_spec import USER_SESSION
 from fusionrec.messages import to_message
 from fusionrec.ports import Interaction
-from infra import bootstrap, emulator, smoke
-from infra.rie import RuntimeUnavailableError
+from infra import bootstrap, smoke
+from tests.e2e.deployed import PATIENCE_S, STACK, Deployed, asked_by_a_page, recent_items, view
+from tests.e2e.shoppers import ORIGIN, READS, WRITES, UserPool, open_pool
 from training.feedback.redrive import redrive_queue
 
-STACK = "fusionrec-e2e"
-PATIENCE_S = 180.0  # a busy machine starts an emulated function slowly
-
 pytestmark = [pytest.mark.e2e, pytest.mark.network, pytest.mark.slow, pytest.mark.enable_socket]
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """A stack on an endpoint, with a bundle in its bucket."""
-
-    endpoint: str
-    outputs: dict[str, str]
-    version: str
-    api: smoke.Api
-
-    def client(self, service: str) -> Any:
-        return botocore.session.get_session().create_client(service)
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    given = os.environ.get("FUSIONREC_E2E_ENDPOINT")
-    if given:
-        yield given
-        return
-    try:
-        with emulator.running() as started:
-            yield started
-    except RuntimeUnavailableError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="module")
-def stack(artifact: Path, endpoint: str, bundles: Path, version: str) -> Iterator[Deployed]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in emulator.aws_env(endpoint).items():
-            patch.setenv(name, value)
-        emulator.deploy(endpoint, STACK, artifact.parent / "template.yaml", {"TablePrefix": "fusionrec"})
-        outputs = bootstrap.stack_outputs(STACK)
-        bootstrap.publish(bundles / version, outputs["BundleUri"])
-        url = f"{endpoint}/restapis/{outputs['ApiId']}/prod/_user_request_"
-        key = smoke.api_key(outputs["ApiKeyId"])
-        yield Deployed(endpoint, outputs, version, smoke.Api(url, key, sign=True, timeout_s=PATIENCE_S))
 
 
 def test_an_event_changes_the_next_slate(stack: Deployed) -> None:
@@ -120,21 +76,6 @@ def test_seeding_again_uploads_nothing(stack: Deployed, bundles: Path) -> None:
     assert bootstrap.publish(bundles / stack.version, stack.outputs["BundleUri"]) == 0
 
 
-def recent_items(stack: Deployed, user_id: str, n_items: int) -> set[str]:
-    """Items of the user's live events, once there are as many."""
-    started, found = time.monotonic(), set[str]()
-    while len(found) < n_items and time.monotonic() - started < PATIENCE_S:
-        status, profile = stack.api.call("GET", f"/v1/users/{user_id}/profile")
-        found = {event["itemId"] for event in profile["recentEvents"]} if status == 200 else set()
-        time.sleep(0.2)
-    return found
-
-
-def view(event_id: str, item_id: str) -> dict[str, str]:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return {"eventId": event_id, "eventType": "view", "itemId": item_id, "sentAt": now}
-
-
 def test_a_session_becomes_its_users_at_log_in(stack: Deployed) -> None:
     for body in (
         {"sessionId": "visit-9", "eventList": [view("a1", "item-01"), view("a2", "item-02")]},
@@ -142,7 +83,7 @@ def test_a_session_becomes_its_users_at_log_in(stack: Deployed) -> None:
         {"sessionId": "visit-9", "eventList": [view("a3", "item-04")]},  # sent late
     ):
         assert stack.api.call("POST", "/v1/events", body)[0] == 202
-    assert recent_items(stack, "user-20", 4) == {"item-01", "item-02", "item-03", "item-04"}
+    assert recent_items(stack.api, "user-20", 4) == {"item-01", "item-02", "item-03", "item-04"}
 
 
 def shown(stack: Deployed, recent: str) -> list[str]:
@@ -179,7 +120,7 @@ def test_an_order_on_the_event_bus_becomes_features(stack: Deployed) -> None:
     }  # fmt: skip
     entry = {"Source": "shop.orders", "DetailType": "OrderPlaced", "Detail": json.dumps(detail)}
     assert stack.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
-    assert recent_items(stack, "user-21", 2) == {"item-05", "item-06"}
+    assert recent_items(stack.api, "user-21", 2) == {"item-05", "item-06"}
 
 
 def test_a_file_in_the_bucket_becomes_features(stack: Deployed) -> None:
@@ -187,7 +128,7 @@ def test_a_file_in_the_bucket_becomes_features(stack: Deployed) -> None:
     text = "userId,eventId,eventType,itemId,sentAt\n" + "".join(rows) + "user-22,f9,view,gone,2026-01-01T00:00:00Z\n"
     bucket, s3 = stack.outputs["DropBucketName"], stack.client("s3")
     s3.put_object(Bucket=bucket, Key="drops/e2e.csv", Body=text.encode())
-    assert recent_items(stack, "user-22", 2) == {"item-07", "item-08"}
+    assert recent_items(stack.api, "user-22", 2) == {"item-07", "item-08"}
     report = s3.get_object(Bucket=bucket, Key="rejected/e2e.csv.csv")["Body"].read().decode()
     assert "unknown-item" in report
 
@@ -200,7 +141,7 @@ def test_a_dead_letter_is_given_back_and_absorbed(stack: Deployed) -> None:
     SqsDeadLetters(sqs, dead).put(to_message(event), "user-23", "unavailable", "user_session: throttled")
     outcome = redrive_queue(sqs, dead, queue, lambda _: None)
     assert outcome.returned == {"unavailable": 1}
-    assert recent_items(stack, "user-23", 1) == {"item-09"}
+    assert recent_items(stack.api, "user-23", 1) == {"item-09"}
 
 
 def test_a_message_that_cannot_be_read_ends_in_the_dead_letter_queue(stack: Deployed) -> None:
@@ -216,3 +157,87 @@ def test_a_message_that_cannot_be_read_ends_in_the_dead_letter_queue(stack: Depl
 
     assert [message["Body"] for message in received] == ["{}"]
     assert received[0]["MessageAttributes"]["reason"]["StringValue"] == "unreadable"
+
+
+# --- the shoppers' API -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pool(stack: Deployed) -> UserPool:
+    if stack.pool is None:
+        pytest.skip("no Cognito at this endpoint")
+    return stack.pool
+
+
+@pytest.fixture(scope="module")
+def shopper(stack: Deployed, pool: UserPool) -> tuple[str, smoke.Api]:
+    user_id = pool.sign_up("ann")
+    return user_id, stack.shoppers_api(pool.token("ann", READS, WRITES))
+
+
+def test_a_shoppers_event_changes_the_tokens_users_next_slate(shopper: tuple[str, smoke.Api]) -> None:
+    user_id, api = shopper
+    outcome = smoke.smoke(api, None, patience_s=PATIENCE_S)  # names no user
+
+    assert outcome.before["asOfEventId"] is None
+    scores = [
+        {item["itemId"]: item["score"] for item in slate["itemList"]} for slate in (outcome.before, outcome.after)
+    ]
+    assert scores[0] != scores[1]
+    assert recent_items(api, user_id, 1) == {outcome.before["itemList"][0]["itemId"]}
+
+
+def test_a_shopper_reads_and_writes_nobody_elses(stack: Deployed, shopper: tuple[str, smoke.Api]) -> None:
+    events = {"userId": "user-24", "sessionId": "visit-40", "eventList": [view("s1", "item-01")]}
+    for method, path, body in (
+        ("POST", "/v1/events", events),
+        ("POST", "/v1/recommendations", {"userId": "user-24"}),
+        ("GET", "/v1/users/user-24/profile", None),
+    ):
+        status, problem = shopper[1].call(method, path, body)
+        assert (status, problem["code"]) == (403, "forbidden"), path
+    status, profile = stack.api.call("GET", "/v1/users/user-24/profile")
+    assert status == 404 or not profile["recentEvents"]
+    assert shopper[1].call("PUT", "/v1/items/new-02", {"name": "mine"})[0] == 403  # no such path there
+
+
+def test_the_gateway_refuses_what_is_no_access_token_with_the_scope(stack: Deployed, pool: UserPool) -> None:
+    """The emulator's body is its own: it does not import gateway responses. tests/test_template_api.py has ours."""
+    pool.sign_up("bob")
+    good, stranger = pool.token("bob", READS), open_pool(pool.endpoint)
+    stranger.sign_up("bob")
+    altered = good[:-8] + ("A" if good[-8] != "A" else "B") + good[-7:]
+    bad = [("none", ""), ("text", "abc"), ("altered", altered), ("another pool's", stranger.token("bob", READS))]
+    for kind, token in [*bad, *pool.sdk_tokens("bob").items()]:
+        assert stack.shoppers_api(token).call("GET", "/v1/trending")[0] == 401, kind
+    assert stack.shoppers_api(good).call("GET", "/v1/trending")[0] == 200
+    events = {"sessionId": "visit-41", "eventList": [view("s2", "item-01")]}
+    assert stack.shoppers_api(good).call("POST", "/v1/events", events)[0] == 401  # may read only
+
+
+def test_the_shops_pages_may_ask_and_read_the_answers(stack: Deployed, shopper: tuple[str, smoke.Api]) -> None:
+    user_id, api = shopper
+    reads = ("/v1/items/item-01/similar", "/v1/trending", f"/v1/users/{user_id}/profile", "/v1/users/user-24/profile")
+    for path in ("/v1/events", "/v1/recommendations", *reads):
+        assert asked_by_a_page(stack.shoppers_api(), "OPTIONS", path)[0] == 200, path  # carries no token
+    assert asked_by_a_page(stack.shoppers_api(), "OPTIONS", "/v1/items/item-01")[0] == 403
+    for path, wanted in zip(reads, (200, 200, 200, 403), strict=True):
+        status, headers = asked_by_a_page(api, "GET", path)
+        assert (status, headers.get_all("access-control-allow-origin")) == (wanted, [ORIGIN]), path
+
+
+def test_what_was_deployed_answers_preflights_and_refusals_as_it_should(stack: Deployed, pool: UserPool) -> None:
+    """Of the template after SAM's transformation, since the emulator imports neither from an API's body."""
+    processed = stack.client("cloudformation").get_template(StackName=STACK, TemplateStage="Processed")["TemplateBody"]
+    processed = json.loads(processed) if isinstance(processed, str) else processed
+    body = processed["Resources"]["ShopperApi"]["Properties"]["Body"]
+    for path, methods in body["paths"].items():
+        preflight = methods["options"]
+        assert not preflight.get("security"), path
+        (said,) = preflight["x-amazon-apigateway-integration"]["responses"].values()
+        named = said["responseParameters"]["method.response.header.Access-Control-Allow-Origin"]
+        assert named == {"Fn::Sub": "'${ShopperOrigin}'"}, path
+        assert all(what["security"] for method, what in methods.items() if method != "options"), path
+    refusal = body["x-amazon-apigateway-gateway-responses"]["UNAUTHORIZED"]
+    assert str(refusal["statusCode"]) == "401"
+    assert refusal["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
