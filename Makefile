@@ -7,11 +7,23 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON = $(or $(shell infra/find-python 3.11+),$(error fusionrec needs Python 3.11 or newer))
-PIP_INSTALL := -m pip install -qq --disable-pip-version-check
+PIP := -m pip install --disable-pip-version-check
+PIP_INSTALL := $(PIP) -qq
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DATASET ?= completejourney
 
 include infra/tools.mk infra/build.mk
+
+# By itself pip says several lines for each of some 200 packages, or, with -q, nothing for minutes, and shows bars to no
+# log. This is a line for every 25 packages, one for their installation, and whatever comes from an error on.
+CALMLY = 2>&1 | { n=0; failed=; while IFS= read -r line; do \
+    case "$$line" in ERROR:*|' '*error:\ *|error:\ *) failed=yes;; esac; \
+    if [ "$$failed" ]; then printf '%s\n' "$$line"; continue; fi; \
+    case "$$line" in \
+      Collecting\ *|Processing\ *|Obtaining\ *) n=$$((n + 1)); [ $$((n % 25)) != 0 ] || echo "  $$n packages looked at";; \
+      Installing\ *) echo "  $$n packages looked at; installing what is needed";; \
+      WARNING:\ Retrying\ *) printf '  %s\n' "$$line";; \
+    esac; done; }
 
 .PHONY: help
 help: ## this list
@@ -23,14 +35,15 @@ install: $(VENV)/.ready ## everything for development into .venv
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "installing fusionrec with its development packages into $(VENV) (some minutes the first time)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
+	@set -o pipefail; $(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]' $(CALMLY)
 	@touch $@
 
 # The demo needs neither test tools nor the cloud's emulators; a full installation serves it as well.
 $(VENV)/.demo: pyproject.toml constraints.txt
 	@echo "installing fusionrec into $(VENV) (some minutes the first time)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@test -f $(VENV)/.ready || $(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[serve,train]'
+	@test -f $(VENV)/.ready || { set -o pipefail; \
+	  $(BIN)/python $(PIP) --constraint constraints.txt --editable '.[serve,train]' $(CALMLY); }
 	@touch $@
 
 # --- use ---------------------------------------------------------------------------------------------------------
