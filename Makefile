@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON = $(or $(shell infra/find-python 3.11+),$(error fusionrec needs Python 3.11 or newer))
-PIP := -m pip install --disable-pip-version-check
+PIP := -m pip install --disable-pip-version-check --no-compile # a minute and a half; Python compiles what it imports
 PIP_INSTALL := $(PIP) -qq
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DATASET ?= completejourney
@@ -76,7 +76,8 @@ lint: $(VENV)/.ready ## ruff and import-linter
 type: $(VENV)/.ready ## mypy, strict
 	$(BIN)/mypy
 
-test: lint type tools build ## everything that CI runs: lint, types, all tests, one small benchmark
+test: lint ## everything that CI runs: lint, types, all tests, one small benchmark
+	@$(MAKE) --no-print-directory -j2 type tools build
 	$(BIN)/python -m benchmarks.serving --quick
 	@# DuckDB's binding reports leaks of its own at exit, a hundred lines below pytest's summary: shown on failure only.
 	@mkdir -p build

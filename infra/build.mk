@@ -6,7 +6,7 @@ SOURCES := $(shell find fusionrec functions -name '*.py' 2>/dev/null) fusionrec/
 PACK := $(TOOLS)/pack/bin/python
 # pip takes a wheel only when its tag is named. Lambda's python3.12 has glibc 2.34.
 LINUX := $(foreach glibc,34 31 28 27 26 24 17,--platform manylinux_2_$(glibc)_x86_64) --platform manylinux2014_x86_64
-PIP_TARGET := $(PIP_INSTALL) --no-compile --only-binary=:all: --python-version 3.12 $(LINUX) --constraint constraints.txt
+PIP_TARGET := $(PIP_INSTALL) --only-binary=:all: --python-version 3.12 $(LINUX) --constraint constraints.txt
 PYTHON312 = $(shell infra/find-python 3.12 2>/dev/null)
 COMPILE_WITH = $(addprefix --python ,$(PYTHON312))
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
 def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real bundle of the two-taste shop: items `item-01` … `item-10`; never write into it."""
+    """A real bundle of the two-taste shop: items `item-01` … `item-10`; never write into it.
+
+    Its export takes ten seconds and more: all workers of a run share one.
+    """
     from training.shop import write_toy_bundle  # noqa: PLC0415 - only tests that need it pay for torch
 
-    return write_toy_bundle(tmp_path_factory.mktemp("bundles") / "toy")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "toy"
+    with FileLock(f"{folder}.lock"):
+        return folder if folder.exists() else write_toy_bundle(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from fusionrec.bundle.manifest import read_manifest, write_manifest
 from infra import bootstrap, emulator, rie, smoke
 from tests.e2e import shoppers
 from tests.e2e.deployed import PATIENCE_S, STACK, Deployed, url_of
-from training.shop import write_toy_bundle
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / ".aws-sam" / "build"
@@ -38,10 +39,11 @@ def version() -> str:
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory, version: str) -> Path:
+def bundles(toy_bundle: Path, tmp_path_factory: pytest.TempPathFactory, version: str) -> Path:
     """A folder of bundles, as `FUSIONREC_BUNDLE_URI` names it, with one promoted."""
     folder = tmp_path_factory.mktemp("bundles")
-    write_toy_bundle(folder / version)
+    shutil.copytree(toy_bundle, folder / version)
+    write_manifest(folder / version, read_manifest(toy_bundle).model_copy(update={"model_version": version}))
     (folder / "current").write_text(f"{version}\n")
     return folder
 

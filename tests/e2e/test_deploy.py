@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fusionrec.adapters import feast_codec
 from fusionrec.adapters.sqs import SqsDeadLetters
@@ -241,3 +242,13 @@ def test_what_was_deployed_answers_preflights_and_refusals_as_it_should(stack: D
     refusal = body["x-amazon-apigateway-gateway-responses"]["UNAUTHORIZED"]
     assert str(refusal["statusCode"]) == "401"
     assert refusal["responseParameters"]["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+
+
+def test_a_pool_without_the_origin_of_the_pages_is_refused(stack: Deployed, pool: UserPool) -> None:
+    values = {"UserPoolArn": pool.arn, "ShopperOrigin": ""}
+    given = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+    with pytest.raises(ClientError, match="give ShopperOrigin"):
+        stack.client("cloudformation").create_change_set(
+            StackName=STACK, ChangeSetName="no-origin", UsePreviousTemplate=True, Parameters=given,
+            Capabilities=["CAPABILITY_IAM"],
+        )  # fmt: skip
