@@ -15,9 +15,10 @@ from training import metrics
 from training.association import auc, correlation
 from training.background import Background
 from training.beyond_accuracy import CUT, BeyondAccuracy, gini
-from training.fusion.candidates import barred, batches, inputs_on, relevant_items
+from training.fusion.candidates import batches, inputs_on, relevant_items
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
+from training.leaning import allowed_items, leaning
 from training.models.popularity import Popularity
 from training.models.protocol import Progress, silent
 from training.segments import Segment, segments
@@ -34,13 +35,15 @@ Slates = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class SegmentTable:
-    """rows: model → metric → (mean, low, high); paired: metric → fusion minus the best part of all requests."""
+    """rows: model → metric → (mean, low, high); paired: metric → fusion minus the best part of all requests; leaning:
+    part → its share in what lifts the slates' items, of cuts by history."""
 
     kind: str  # history or target
     name: str
     n_users: int
     rows: Mapping[str, Mapping[str, Interval]]
     paired: Mapping[str, Mapping[str, float]]
+    leaning: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class Evaluation:
                     "n_users": cut.n_users,
                     "models": {model: _named(row) for model, row in cut.rows.items()},
                     "fusion_minus_best_part": {name: dict(test) for name, test in cut.paired.items()},
+                    "leaning": dict(cut.leaning),
                 }
                 for cut in self.segments
             ],
@@ -117,6 +121,13 @@ def evaluate(
     }
     rows = {model: _intervals(table, weights) for model, table in per_user.items()}
     best = max(ranker.part_names, key=lambda name: rows[name]["ndcg@10"][0])
+
+    def table(cut: Segment) -> SegmentTable:
+        asked = requests.take(cut.rows)
+        by_history = cut.kind == "history"
+        share = leaning(ranker, data, asked, mask_seen=seen == "mask", seed=seed) if by_history else {}
+        return _segment_table(cut, ranked.slates, best, share, seed)
+
     return Evaluation(
         n_users=len(relevant),
         n_relevant=sum(len(items) for items in relevant),
@@ -126,10 +137,7 @@ def evaluate(
         catalogue={model: _of_the_catalogue(slates, data.n_items) for model, slates in ranked.slates.items()},
         best_part=best,
         paired=_paired(per_user[FUSION], per_user[best], weights),
-        segments=[
-            _segment_table(cut, ranked.slates, best, seed)
-            for cut in segments(data, requests, relevant, background.n_events)
-        ],
+        segments=[table(cut) for cut in segments(data, requests, relevant, background.n_events)],
     )
 
 
@@ -162,8 +170,7 @@ def rank(
     for rows in batches(requests, progress):
         arrays = inputs_on(ranker.device, data, requests, rows)
         relevant = relevant_items(data, requests, rows).to(ranker.device)
-        blank = torch.zeros(len(rows), 1, data.n_items + 1, device=ranker.device)
-        allowed = barred(blank, arrays[0] if seen == "mask" else None)[:, 0] == 0
+        allowed = allowed_items(arrays[0], data.n_items, mask_seen=seen == "mask")
         for model, scores in all_scores(ranker, arrays, allowed).items():
             shown = scores.masked_fill(~allowed, -torch.inf)
             slates.setdefault(model, []).append(first_items(shown, N_RANKS, generator).cpu())
@@ -203,7 +210,9 @@ def _accuracy(slates: Slates, relevant: Sequence[npt.NDArray[np.int64]]) -> dict
     return metrics.per_user(hits, np.array([len(items) for items in relevant], np.int64))
 
 
-def _segment_table(cut: Segment, slates: Mapping[str, Slates], best: str, seed: int) -> SegmentTable:
+def _segment_table(
+    cut: Segment, slates: Mapping[str, Slates], best: str, share: Mapping[str, float], seed: int
+) -> SegmentTable:
     weights = metrics.resample_weights(len(cut.rows), seed=seed)
     tables = {model: _accuracy(chosen[cut.rows], cut.relevant) for model, chosen in slates.items()}
     per_user = {model: {name: table[name] for name in SEGMENT_METRICS} for model, table in tables.items()}
@@ -213,6 +222,7 @@ def _segment_table(cut: Segment, slates: Mapping[str, Slates], best: str, seed: 
         len(cut.rows),
         {model: _intervals(table, weights) for model, table in per_user.items()},
         {name: metrics.paired_test(per_user[FUSION][name], per_user[best][name], weights) for name in SEGMENT_METRICS},
+        share,
     )
 
 

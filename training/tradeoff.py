@@ -14,9 +14,10 @@ from training import metrics
 from training.background import Background
 from training.beyond_accuracy import CUT, intra_list_diversity
 from training.evaluate import FUSION, Interval, Seen, all_scores, first_items
-from training.fusion.candidates import BATCH, barred
+from training.fusion.candidates import BATCH
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
+from training.leaning import allowed_items
 from training.models.protocol import Progress, silent
 
 WEIGHTS: Final = (0.0, 0.1, 0.2, 0.3, 0.5, 0.8)
@@ -77,8 +78,7 @@ def _shortlists(
     for first in range(0, len(requests.users), BATCH):
         rows = np.arange(first, min(first + BATCH, len(requests.users)))
         arrays = tuple(torch.from_numpy(array) for array in requests.inputs(data, rows))
-        blank = torch.zeros(len(rows), 1, data.n_items + 1)
-        allowed = barred(blank, arrays[0] if seen == "mask" else None)[:, 0] == 0
+        allowed = allowed_items(arrays[0], data.n_items, mask_seen=seen == "mask")
         shown = all_scores(ranker, arrays, allowed)[FUSION].masked_fill(~allowed, -torch.inf)
         items = first_items(shown, ranker.top_k, generator)
         values = torch.gather(shown, 1, items)

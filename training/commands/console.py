@@ -73,6 +73,7 @@ def detail_tables(
     beyond = ["diversity@10", "novelty@10", "popularity_lift@10", "miscalibration@10"]
     yield _models(evaluation, beyond, f"beyond accuracy, at 10 (diversity by {evaluation.likeness})", ["gini@10"])
     yield _segments(evaluation)
+    yield _leaning(evaluation)
     if points:
         table = _table(["ndcg@10", "diversity@10"], "accuracy against diversity: the fusion re-ranked", "weight")
         for point in points:
@@ -105,6 +106,15 @@ def _segments(evaluation: Evaluation) -> Table:
         cells = [_cell(cut.rows[model]["ndcg@10"]) for model in (best, "fusion")]
         gain = f"{test['difference']:+.4f}\n[dim]{_short(test['low'])}–{_short(test['high'])}[/]"
         table.add_row(f"{cut.kind}: {cut.name}", str(cut.n_users), *cells, gain)
+    return table
+
+
+def _leaning(evaluation: Evaluation) -> Table:
+    """Per cent of what lifts the slates' items, by the length of the history."""
+    cuts = [cut for cut in evaluation.segments if cut.leaning]
+    table = _table(list(cuts[0].leaning) if cuts else [], "what the fusion leans on, %", "history")
+    for cut in cuts:
+        table.add_row(cut.name, *(f"{100 * share:.0f}" for share in cut.leaning.values()))
     return table
 
 
