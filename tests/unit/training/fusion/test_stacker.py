@@ -96,15 +96,17 @@ def test_before_learning_it_is_the_first_stage() -> None:
 
 
 def table(n: int, teach: bool, seed: int = 3) -> EvidenceTable:
-    """Part 0 is right after long histories (user 0 positive), part 1 after short ones; the first stage trusts both."""
+    """Part 0 is right after long histories (user 0 positive), part 1 after short ones; the other one is sure of another
+    item then, so that who does not look at the user is right half the time. The first stage trusts both."""
     make = torch.Generator().manual_seed(seed)
     told, shared, user = evidence(n, 12, seed=seed + 1)
     relevant = torch.zeros(n, 12, dtype=torch.bool)
     relevant[torch.arange(n), torch.randint(0, 12, (n,), generator=make)] = True
     if teach:
         long = (user[:, 0] > 0).float()[:, None]
-        told[:, 0, :, 0] += 3.0 * relevant * long
-        told[:, 1, :, 0] += 3.0 * relevant * (1.0 - long)
+        decoy = relevant.roll(5, dims=1)
+        told[:, 0, :, 0] += 3.0 * (relevant * long + decoy * (1.0 - long))
+        told[:, 1, :, 0] += 3.0 * (relevant * (1.0 - long) + decoy * long)
     ones = torch.ones(n, dtype=torch.int64)
     return EvidenceTable(
         told.half(), shared.half(), user.half(), relevant, torch.ones(n, 12, dtype=torch.bool), torch.arange(n), ones
@@ -120,7 +122,7 @@ def test_it_learns_which_part_is_right_for_whom() -> None:
     assert isinstance(found, Ensemble)
     with torch.inference_mode():
         first = found(fresh.evidence()).sum(dim=1).argmax(dim=1)
-    assert (first == fresh.relevant.float().argmax(dim=1)).float().mean() > 0.6
+    assert (first == fresh.relevant.float().argmax(dim=1)).float().mean() > 0.57
 
 
 def test_where_nothing_can_be_learnt_there_is_no_second_stage() -> None:
