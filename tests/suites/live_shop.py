@@ -7,10 +7,14 @@ from pathlib import Path
 from fusionrec.active_model import ActiveModel
 from fusionrec.adapters.memory import FixedClock, MemoryBundles, MemoryObjects
 from fusionrec.contracts.items import ItemAttributes, UpsertedItem
+from fusionrec.contracts.recommendations import RecommendationRequest, Recommendations, RecommendedItem
 from fusionrec.item_log import ItemLog, Objects
 from fusionrec.live_items import LiveItems
+from fusionrec.recommend import Recommender
 from fusionrec.upsert import ItemWriter
 from tests.suites.serving import NOW
+
+LIKE_2_AND_9 = {"name": "rusk", "brand": "brand 1", "category": "bakery rusk", "priceCents": 250}
 
 
 class LiveShop:
@@ -27,3 +31,16 @@ class LiveShop:
 
     def put(self, item_id: str, **fields) -> UpsertedItem:
         return self.writer.put(item_id, ItemAttributes.model_validate(fields))[0]
+
+
+def ask(use_case: Recommender, **fields) -> Recommendations:
+    given = {"recentItemIds": ["item-01", "item-03"], "numResults": 20, **fields}
+    return use_case.recommend(RecommendationRequest.model_validate(given))
+
+
+def ids(answer: Recommendations) -> list[str]:
+    return [item.item_id for item in answer.item_list]
+
+
+def item(answer: Recommendations, item_id: str) -> RecommendedItem:
+    return next(item for item in answer.item_list if item.item_id == item_id)
