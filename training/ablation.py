@@ -2,7 +2,8 @@
 
 Candidates and first stage stay those of all parts, so the table says what a part's evidence adds where candidates are
 compared, not what its own candidates add. Each validation request is held out once, since half of them learn for the
-other half: the intervals are half as wide as on a fifth. The test window is not looked at.
+other half: the intervals are half as wide as on a fifth. Only where the first half shows no gain at all, it alone is
+judged. The test window is not looked at.
 """
 
 from __future__ import annotations

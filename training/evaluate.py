@@ -18,7 +18,7 @@ from training.beyond_accuracy import CUT, BeyondAccuracy, gini
 from training.fusion.candidates import batches, inputs_on, relevant_items
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
-from training.leaning import allowed_items, leaning
+from training.leaning import allowed_items, leaning_by_history
 from training.models.popularity import Popularity
 from training.models.protocol import Progress, silent
 from training.segments import Segment, segments
@@ -121,13 +121,8 @@ def evaluate(
     }
     rows = {model: _intervals(table, weights) for model, table in per_user.items()}
     best = max(ranker.part_names, key=lambda name: rows[name]["ndcg@10"][0])
-
-    def table(cut: Segment) -> SegmentTable:
-        asked = requests.take(cut.rows)
-        by_history = cut.kind == "history"
-        share = leaning(ranker, data, asked, mask_seen=seen == "mask", seed=seed) if by_history else {}
-        return _segment_table(cut, ranked.slates, best, share, seed)
-
+    cuts = segments(data, requests, relevant, background.n_events)
+    leans = leaning_by_history(ranker, data, requests, cuts, mask_seen=seen == "mask", seed=seed)
     return Evaluation(
         n_users=len(relevant),
         n_relevant=sum(len(items) for items in relevant),
@@ -137,7 +132,7 @@ def evaluate(
         catalogue={model: _of_the_catalogue(slates, data.n_items) for model, slates in ranked.slates.items()},
         best_part=best,
         paired=_paired(per_user[FUSION], per_user[best], weights),
-        segments=[table(cut) for cut in segments(data, requests, relevant, background.n_events)],
+        segments=[_segment_table(cut, ranked.slates, best, leans.get(cut.name, {}), seed) for cut in cuts],
     )
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir
 import onnxruntime
 import torch
-from onnx_ir import passes
-from onnx_ir.passes import common
-from onnxscript.optimizer import fold_constants, inline
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusionrec.bundle.catalogue import Column, vocabulary_hash, write_catalogue
 from fusionrec.bundle.content import write_content
@@ -31,6 +24,7 @@ from fusionrec.transforms import ModelInput
 from training.content_index import content_postings
 from training.fusion.ranker import FusedRanker
 from training.models.protocol import Part
+from training.onnx_graph import export_module
 
 FEATURE_SERVICE: Final = "fused_ranker_v1"
 HISTORY_INPUTS: Final = ("history_items", "history_events", "history_age_days")
@@ -58,7 +52,7 @@ class BundleParts:
 
 def export_part(part: Part, path: Path) -> None:
     """One part as a graph with the ranker's history inputs and the output `scores`."""
-    _export(part, path, random_inputs(part.n_items, batch=2, length=7), HISTORY_INPUTS, ("scores",))
+    export_module(part, path, random_inputs(part.n_items, batch=2, length=7), HISTORY_INPUTS, ("scores",))
 
 
 def export_ranker(ranker: FusedRanker, path: Path) -> None:
@@ -66,7 +60,7 @@ def export_ranker(ranker: FusedRanker, path: Path) -> None:
     n_items = ranker.n_items
     eligible = torch.ones(2, n_items + 1, dtype=torch.bool)
     example = (*random_inputs(n_items, batch=2, length=7), eligible)
-    _export(ranker, path, example, (*HISTORY_INPUTS, "eligible"), OUTPUTS)
+    export_module(ranker, path, example, (*HISTORY_INPUTS, "eligible"), OUTPUTS)
 
 
 def random_inputs(n_items: int, batch: int, length: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -196,63 +190,3 @@ def _manifest(version: str, folder: Path, ranker: FusedRanker, parts: BundlePart
         privacy={"mechanism": "none"},
         files=hash_files(folder),
     )
-
-
-def _export(
-    module: nn.Module, path: Path, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
-) -> None:
-    batch, length = torch.export.Dim("B"), torch.export.Dim("L")
-    shapes: tuple[dict[int, Any], ...] = tuple(
-        {0: batch} if name == "eligible" else {0: batch, 1: length} for name in inputs
-    )
-    module.eval()
-    with _quiet():
-        program = torch.onnx.export(
-            module,
-            example,
-            dynamo=True,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_shapes=shapes,
-            optimize=False,
-            verbose=False,
-        )
-        if program is None:
-            raise BundleError(f"torch could not export {type(module).__name__} to ONNX")
-        _simplify(program.model)
-    program.save(path, external_data=False)
-
-
-def _simplify(model: onnx_ir.Model) -> None:
-    """Constants and shared values once, dead nodes away, in place.
-
-    The exporter's own optimisation also tries rewrite rules on every node: of a graph of ten parts they took 50 of 110
-    CPU-seconds, and onnxruntime, which has rules of its own, loaded and answered no faster for them.
-    """
-    inline(model)
-    fold_constants(model, onnx_shape_inference=True)
-    passes.Sequential(
-        common.RemoveUnusedNodesPass(),
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.DeduplicateInitializersPass(),
-        common.CommonSubexpressionEliminationPass(),
-        common.RemoveUnusedOpsetsPass(),
-        common.OutputFixPass(),
-        common.NameFixPass(),
-    )(model)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter warns of libraries that we do not use."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -8,7 +8,7 @@ c: what a part adds to an item's score, less its mean over all candidates (`cent
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from training.fusion.candidates import barred, batches, inputs_on
 from training.fusion.ranker import FusedRanker
 from training.interactions import Interactions, Requests
 from training.models.protocol import silent
+from training.segments import Segment
 
 _FIRST: Final = 10  # items of a slate
 _MOST: Final = 500  # requests
@@ -52,3 +53,20 @@ def leaning(
         arrays = inputs_on(ranker.device, data, sample, rows)
         found.append(shares(ranker, arrays, allowed_items(arrays[0], data.n_items, mask_seen=mask_seen)).cpu())
     return dict(zip(ranker.part_names, torch.cat(found).mean(dim=0).tolist(), strict=True))
+
+
+def leaning_by_history(
+    ranker: FusedRanker,
+    data: Interactions,
+    requests: Requests,
+    cuts: Sequence[Segment],
+    *,
+    mask_seen: bool,
+    seed: int = 0,
+) -> Mapping[str, Mapping[str, float]]:
+    """Name of the cut → its leaning, of those by the length of the history."""
+    return {
+        cut.name: leaning(ranker, data, requests.take(cut.rows), mask_seen=mask_seen, seed=seed)
+        for cut in cuts
+        if cut.kind == "history"
+    }

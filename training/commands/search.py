@@ -48,10 +48,28 @@ def search(
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     wanted = search_of(Prepared.read(dataset), part, users, seed, from_defaults=afresh)
     noted = {"part": part, "minutes": minutes, "users": users, "seed": seed, "device": str(chosen)}
+    if not minutes:
+        _print(console, looked_up(wanted, dataset))
+        return
     found = searched(wanted, dataset, noted, chosen, console, apply=apply)
     path = _keep(found, dataset, part)
     _print(console, found)
     console.print(f"written: {path}", soft_wrap=True)
+
+
+def looked_up(wanted: Search, dataset: Dataset) -> dict[str, Any]:
+    """The evidence of earlier runs; nothing is written."""
+    from training.search.evidence import evidence  # noqa: PLC0415
+    from training.search.study import known_study  # noqa: PLC0415
+
+    study = known_study(wanted, _journal(dataset, wanted.part))
+    if study is None:
+        detail = (
+            "0 only looks at what earlier runs found; on these data none finished a trial of "
+            f"{wanted.part} as it is set now, with these --users and --seed and this code; give the same, or more minutes"
+        )
+        raise BadInputError(detail, pointer="--minutes")
+    return {**evidence(wanted, study), "in_use": False}
 
 
 def searched(
@@ -61,15 +79,11 @@ def searched(
     from training.models.protocol import Run  # noqa: PLC0415
     from training.results import commit  # noqa: PLC0415
     from training.search.evidence import evidence  # noqa: PLC0415
-    from training.search.study import climb, known_study, open_study  # noqa: PLC0415
+    from training.search.study import climb, open_study  # noqa: PLC0415
     from training.tracking import tracked  # noqa: PLC0415
 
     seconds, part = noted["minutes"] * 60, noted["part"]
-    journal = dataset.folder / "search" / f"{part}.journal"
-    study = open_study(wanted, journal) if seconds else known_study(wanted, journal)
-    if study is None:
-        detail = f"0 only looks at what earlier runs found; on these data none finished a trial of {part}: give more"
-        raise BadInputError(detail, pointer="--minutes")
+    study = open_study(wanted, _journal(dataset, part))
     with tracked("search", dataset, {**noted, "study": study.study_name}) as run:
         run.begin()
         with budget_display(console, seconds, part) as tell:
@@ -78,6 +92,10 @@ def searched(
         found["run_id"], found["in_use"] = run.folder.name, bool(found["better"] and apply)
         run.metrics.update({name: found["chosen_on"][name] for name in ("best", "default")})
     return found
+
+
+def _journal(dataset: Dataset, part: str) -> Path:
+    return dataset.folder / "search" / f"{part}.journal"
 
 
 def _keep(found: dict[str, Any], dataset: Dataset, part: str) -> Path:
@@ -127,7 +145,7 @@ def _print(console: Console, found: dict[str, Any]) -> None:
     if found["in_use"]:
         console.print("proved better: in use from the next training")
     elif found["better"]:
-        console.print("proved better; --apply takes them into use")
+        console.print("proved better, not in use; a run with --apply and some --minutes takes them into use")
     else:
         console.print("not proved better than what is in use, which stays; more --minutes may find more")
 

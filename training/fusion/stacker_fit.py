@@ -32,9 +32,7 @@ class StackerFitConfig:
     network: StackerConfig = field(default_factory=StackerConfig)
     n_members: int = 3
     n_rounds: int = 5
-    n_steps: int = (
-        100  # in a round, where it would be fewer: a small table is passed over again, at most `n_passes` times
-    )
+    n_steps: int = 100  # in a round, where they would be fewer: a small table is passed over again, as `n_passes` lets
     n_passes: int = 3
     n_folds: int = 5
     n_turns: int = 5  # at most, of holding out a fold

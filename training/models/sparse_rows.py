@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from training.models.protocol import Part, newest_occurrence
 
-_BLOCK = 1024  # rows that are dense at a time
+_BLOCK = 1024  # rows at a time
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
+import scipy.sparse as sp
 import torch
 from numpy.testing import assert_allclose
 
@@ -12,11 +14,12 @@ from fusionrec.feature_spec import EVENT_CODES
 from fusionrec.transforms import ModelInput
 from tests.suites.models import TasteSuite, shop_inputs
 from training.interactions import Interactions
+from training.models import sparse_rows
 from training.models.als import Als, AlsConfig, blocks_of, conjugate_gradients, strongest_event
 from training.models.ease import seen_matrix
 from training.models.item_knn import ItemKnn, ItemKnnConfig, item_similarities
 from training.models.protocol import Part
-from training.models.sparse_rows import Fading
+from training.models.sparse_rows import Fading, Rows
 from training.shop import NOW_MS, Shop
 
 SMALL = AlsConfig(n_factors=4, l2=0.5, alpha=10.0)
@@ -156,3 +159,27 @@ def many_users(histories: list[list[int]]) -> Interactions:
         sent_at=np.full(len(items), NOW_MS),
         sessions=np.zeros(len(items), np.int64),
     )
+
+
+@pytest.mark.parametrize(("block", "n_kept"), [(3, 2), (3, 9), (1024, 4)])
+def test_rows_keep_their_largest_positive_weights_in_blocks_of_any_size(
+    block: int, n_kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of very unlike lengths, some negative, one empty, and one of more than are kept; row 0 is padding."""
+    monkeypatch.setattr(sparse_rows, "_BLOCK", block)
+    rng = np.random.default_rng(5)
+    dense = rng.normal(size=(12, 12)) * (rng.random((12, 12)) < np.linspace(0.05, 1.0, 12)[:, None])
+    dense[4] = 0.0
+    rows = Rows(11)
+    rows.keep_matrix(sp.csr_matrix(dense), n_kept)
+    for item in range(1, 12):
+        best = sorted(((weight, place) for place, weight in enumerate(dense[item]) if weight > 0), reverse=True)[
+            :n_kept
+        ]
+        row = int(rows.row_of[item])
+        pairs = zip(rows.weights[row].tolist(), rows.neighbours[row].tolist(), strict=True)
+        found = sorted((pair for pair in pairs if pair[0] > 0), reverse=True)
+        assert [place for _, place in found] == [place for _, place in best]
+        assert_allclose([weight for weight, _ in found], [weight for weight, _ in best], rtol=1e-6)
+    assert rows.weights.shape[1] == n_kept
+    assert int(rows.row_of[4]) == 0
