@@ -13,17 +13,16 @@ import pytest
 from typer.testing import CliRunner
 
 from fusionrec.errors import DataError
+from tests.suites.small_shop import prepared_shop
 from training.cli import app
 from training.commands import serve
-from training.data.prepare import Options, prepare
-from training.data.sources.frame import Inputs
-from training.data.sources.registry import source_named
 
 STEP = """#!/bin/sh
 cd "{folder}"
-trap 'sleep 1; touch tidied; exit 130' INT
+sleep 30 &
+trap "sleep 1; kill $!; touch tidied; exit 130" INT
 echo $$ > started
-sleep 30 & wait
+wait
 """
 
 
@@ -35,12 +34,15 @@ def test_an_interrupted_step_has_time_to_tidy_up(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(sys, "executable", str(script))
 
     def press() -> None:
-        while not (tmp_path / "started").exists() or not (tmp_path / "started").read_text():
+        started, deadline = tmp_path / "started", time.monotonic() + 30
+        while not started.exists() or not started.read_text():
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.01)
-        os.kill(int((tmp_path / "started").read_text()), signal.SIGINT)
+        os.kill(int(started.read_text()), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=press).start()
+    threading.Thread(target=press, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         serve.run_step(["data", "prepare"], {**os.environ})
     assert (tmp_path / "tidied").exists()
@@ -53,16 +55,10 @@ class Steps:
         self.home = home
         self.taken: list[str] = []
 
-    def prepare(self, name: str) -> None:
-        lines = [f"u{n % 5},i{n % 7},purchase,2026-03-{1 + n // 2:02d}T0{n % 10}:00:00Z" for n in range(60)]
-        events = self.home.parent / "events.csv"
-        events.write_text("\n".join(["userId,itemId,eventType,sentAt", *lines]) + "\n")
-        prepare(source_named("csv"), Inputs(home=self.home, events=events), name, Options(), lambda _: None)
-
     def __call__(self, arguments: list[str], _: dict[str, str]) -> None:
         self.taken.append(" ".join(arguments[:2]))
         if arguments[:2] == ["data", "prepare"]:
-            self.prepare("movielens-100k")
+            prepared_shop(self.home, "movielens-100k")
 
 
 @pytest.fixture
@@ -86,7 +82,7 @@ def test_nobody_is_refused_once_the_data_are_there_and_before_any_training(steps
 
 
 def test_nobody_is_refused_at_once_where_data_are_there(steps: Steps) -> None:
-    steps.prepare("movielens-100k")
+    prepared_shop(steps.home, "movielens-100k")
     with pytest.raises(DataError, match="is no user"):
         demo("--user", "u")
     assert steps.taken == []

@@ -8,21 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from fusionrec.errors import BadInputError, DataError
+from tests.suites.small_shop import prepared_shop
 from training.cli import app
-from training.data.prepare import Options, prepare
-from training.data.sources.frame import Inputs
-from training.data.sources.registry import source_named
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A prepared data set without features."""
     monkeypatch.setenv("FUSIONREC_HOME", str(tmp_path))
-    lines = [f"u{n % 5},i{n % 7},purchase,2026-03-{1 + n // 2:02d}T0{n % 10}:00:00Z" for n in range(60)]
-    events = tmp_path / "events.csv"
-    events.write_text("\n".join(["userId,itemId,eventType,sentAt", *lines]) + "\n")
-    inputs = Inputs(home=tmp_path, events=events)
-    return prepare(source_named("csv"), inputs, "shop", Options(), lambda _: None)[0].folder
+    return prepared_shop(tmp_path)
 
 
 def test_train_asks_for_features_before_it_fits_anything(shop: Path) -> None:
@@ -35,7 +28,7 @@ def test_train_asks_for_features_before_it_fits_anything(shop: Path) -> None:
 @pytest.mark.parametrize("option", ["--test-days", "--validation-days"])
 def test_an_endless_window_is_refused(shop: Path, option: str) -> None:
     before = {path: path.stat().st_mtime_ns for path in shop.rglob("*")}
-    asked = ["data", "prepare", "--source", "csv", "--events", str(shop.parent / "events.csv"), "--name", "shop"]
+    asked = ["data", "prepare", "--source", "csv", "--events", str(shop.parent / "shop.csv"), "--name", "shop"]
     done = CliRunner().invoke(app, [*asked, option, "inf"])
     assert done.exit_code == 2, done.output
     assert option in done.output
@@ -46,11 +39,7 @@ def test_an_endless_window_is_refused(shop: Path, option: str) -> None:
 def short(shop: Path) -> Path:
     """Prepared anew with windows in which nobody did anything, and histories of two."""
     lines = [f"u{n},i{n % 7},purchase,2026-0{month}-{n + 1:02d}T10:00:00Z" for n in range(4) for month in (3, 6)]
-    events = shop.parent / "short.csv"
-    events.write_text("\n".join(["userId,itemId,eventType,sentAt", *lines]) + "\n")
-    return prepare(source_named("csv"), Inputs(home=shop.parent, events=events), "short", Options(), lambda _: None)[
-        0
-    ].folder
+    return prepared_shop(shop.parent, "short", lines)
 
 
 @pytest.mark.parametrize(
