@@ -65,8 +65,8 @@ def looked_up(wanted: Search, dataset: Dataset) -> dict[str, Any]:
     study = known_study(wanted, _journal(dataset, wanted.part))
     if study is None:
         detail = (
-            "0 only looks at what earlier runs found; on these data none finished a trial of "
-            f"{wanted.part} as it is set now, with these --users and --seed and this code; give the same, or more minutes"
+            f"0 only looks at what earlier runs found; on these data none finished a trial of {wanted.part} "
+            "as it is set now, with these --users and --seed and this code; give the same, or more minutes"
         )
         raise BadInputError(detail, pointer="--minutes")
     return {**evidence(wanted, study), "in_use": False}
