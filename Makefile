@@ -14,17 +14,6 @@ DATASET ?= completejourney
 
 include infra/tools.mk infra/build.mk
 
-# By itself pip says several lines for each of some 200 packages, or, with -q, nothing for minutes, and shows bars to no
-# log. This is a line for every 25 packages, one for their installation, and whatever comes from an error on.
-CALMLY = 2>&1 | { n=0; failed=; while IFS= read -r line; do \
-    case "$$line" in ERROR:*|' '*error:\ *|error:\ *) failed=yes;; esac; \
-    if [ "$$failed" ]; then printf '%s\n' "$$line"; continue; fi; \
-    case "$$line" in \
-      Collecting\ *|Processing\ *|Obtaining\ *) n=$$((n + 1)); [ $$((n % 25)) != 0 ] || echo "  $$n packages looked at";; \
-      Installing\ *) echo "  $$n packages looked at; installing what is needed";; \
-      WARNING:\ Retrying\ *) printf '  %s\n' "$$line";; \
-    esac; done; }
-
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 14
@@ -35,15 +24,15 @@ install: $(VENV)/.ready ## everything for development into .venv
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "installing fusionrec with its development packages into $(VENV) (some minutes the first time)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@set -o pipefail; $(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]' $(CALMLY)
+	@infra/calm-pip $(VENV)/install.log $(BIN)/python $(PIP) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 # The demo needs neither test tools nor the cloud's emulators; a full installation serves it as well.
 $(VENV)/.demo: pyproject.toml constraints.txt
 	@echo "installing fusionrec into $(VENV) (some minutes the first time)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	@test -f $(VENV)/.ready || { set -o pipefail; \
-	  $(BIN)/python $(PIP) --constraint constraints.txt --editable '.[serve,train]' $(CALMLY); }
+	@test -f $(VENV)/.ready || infra/calm-pip $(VENV)/install.log \
+	  $(BIN)/python $(PIP) --constraint constraints.txt --editable '.[serve,train]'
 	@touch $@
 
 # --- use ---------------------------------------------------------------------------------------------------------
@@ -77,7 +66,8 @@ type: $(VENV)/.ready ## mypy, strict
 	$(BIN)/mypy
 
 test: lint ## everything that CI runs: lint, types, all tests, one small benchmark
-	@$(MAKE) --no-print-directory -j2 type tools build
+	@# Two at once, and the lines of each command together, where make can do that.
+	@$(MAKE) --no-print-directory -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=line) type tools build
 	$(BIN)/python -m benchmarks.serving --quick
 	@# DuckDB's binding reports leaks of its own at exit, a hundred lines below pytest's summary: shown on failure only.
 	@mkdir -p build

@@ -1,5 +1,6 @@
 # One artifact for all functions, made once: packages (pinned, Linux wheels, no container), then our own code.
-# `sam build` calls build-<LogicalId> for each function; each links the same files into its ARTIFACTS_DIR.
+# `sam build` calls build-<LogicalId> for each function; each links the same files into its ARTIFACTS_DIR. It hands no
+# job server on, so its makes must not look for the one that our MAKEFLAGS name.
 ARTIFACT := build/lambda
 FUNCTIONS := RecommendFunction ItemsFunction CatalogueFunction EventsFunction AbsorbFunction SourcesFunction TextsFunction UsersFunction
 SOURCES := $(shell find fusionrec functions -name '*.py' 2>/dev/null) fusionrec/py.typed $(wildcard fusionrec/text/model/*)
@@ -13,7 +14,7 @@ COMPILE_WITH = $(addprefix --python ,$(PYTHON312))
 .PHONY: build
 build: $(TOOLS)/sam/.ready $(ARTIFACT)/own/.ready ## the functions, by `sam build`
 	$(if $(PYTHON312),,@echo "no python3.12 here: the artifact is not precompiled, its cold start is slower")
-	infra/sam build
+	MAKEFLAGS=--no-print-directory infra/sam build
 
 $(TOOLS)/pack/.ready:
 	@"$(PYTHON)" -m venv $(TOOLS)/pack && touch $@
