@@ -4,15 +4,16 @@ Both slates are asked for until nothing of them is degraded, since a function th
 
     python -m infra.smoke --stack fusionrec --user USER
     python -m infra.smoke --url http://127.0.0.1:8000
-    python -m infra.smoke --url SHOPPER_API_URL --token ACCESS_TOKEN
+    FUSIONREC_TOKEN=ACCESS_TOKEN python -m infra.smoke --url SHOPPER_API_URL
 
-With --stack requests are signed (SigV4) and carry the stack's API key; with --token they are of the token's user.
+With --stack requests are signed (SigV4) and carry the stack's API key; with a token they are of the token's user.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -29,6 +30,7 @@ from botocore.awsrequest import AWSRequest
 
 from infra.bootstrap import stack_outputs
 
+VARIABLE: Final = "FUSIONREC_TOKEN"  # a shopper's access token
 PATIENCE_S: Final = 60.0  # for a function to start, and for an event to pass the queue
 
 
@@ -98,7 +100,7 @@ class Outcome:
 def smoke(api: Api, user_id: str | None, n_items: int = 5, patience_s: float = PATIENCE_S) -> Outcome:
     """Raises SmokeError, saying which step failed. Without user_id it is the token's user."""
     wanted = {"userId": user_id, "numResults": n_items}
-    before = _whole_slate(api, wanted, "first slate", patience_s)
+    before, _ = _whole_slate(api, wanted, "first slate", patience_s)
     if not before["itemList"]:
         raise SmokeError(f"first slate: no items: {before}")
     event_id = f"smoke-{uuid.uuid4()}"
@@ -113,21 +115,21 @@ def smoke(api: Api, user_id: str | None, n_items: int = 5, patience_s: float = P
     accepted = _expect(202, api.call("POST", "/v1/events", posted), "event")
     if accepted["accepted"] != 1:
         raise SmokeError(f"event: not accepted: {accepted}")
-    started = time.monotonic()
-    after = _whole_slate(api, wanted, "next slate", patience_s, event_id)
-    return Outcome(before, after, time.monotonic() - started)
+    return Outcome(before, *_whole_slate(api, wanted, "next slate", patience_s, event_id))
 
 
 def _whole_slate(
     api: Api, wanted: Mapping[str, Any], step: str, patience_s: float, event_id: str | None = None
-) -> dict[str, Any]:
-    """The first slate that is not degraded and, where one is given, knows of the event."""
-    started = time.monotonic()
+) -> tuple[dict[str, Any], float]:
+    """The first slate that is not degraded and, where one is given, knows of the event; seconds until one knew."""
+    started, known_s = time.monotonic(), None
     while True:
         slate = _expect(200, api.call("POST", "/v1/recommendations", wanted), step)
         knows = event_id in (None, slate["asOfEventId"])
-        if knows and not slate["degraded"]:
-            return slate
+        if knows:
+            known_s = time.monotonic() - started if known_s is None else known_s
+            if not slate["degraded"]:
+                return slate, known_s
         if time.monotonic() - started >= patience_s:
             lack = f"degraded ({', '.join(slate['degraded'])})" if knows else f"does not know event {event_id}"
             raise SmokeError(f"{step}: {lack} after {patience_s:.0f} s: {slate}")
@@ -140,20 +142,30 @@ def _expect(status: int, answer: tuple[int, dict[str, Any]], step: str) -> dict[
     return answer[1]
 
 
-def main() -> None:
+def _given() -> argparse.Namespace:
+    """The arguments: a token and no user, or a user and no token."""
     parser = argparse.ArgumentParser(description="One recommendation, one event, and the next slate must know of it.")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("--stack", help="name of a deployed stack")
     place.add_argument("--url", help="base URL, without signature and key")
     whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--user", default="smoke-test", help="whose events are sent")
-    whose.add_argument("--token", default="", help="a shopper's access token, for the shoppers' API")
+    whose.add_argument("--user", help="whose events are sent (smoke-test, unless there is a token)")
+    told = "a shopper's access token, for the shoppers' API; every list of processes shows it:"
+    whose.add_argument("--token", help=f"{told} better set {VARIABLE}, which is read with --url and without --user")
     given = parser.parse_args()
     if given.stack and given.token:
         parser.error("--token goes with --url: the shoppers' API of a stack is its output ShopperApiUrl")
+    if given.url and given.user is None and given.token is None:
+        given.token = os.environ.get(VARIABLE)
+    given.user = None if given.token else given.user or "smoke-test"
+    return given
+
+
+def main() -> None:
+    given = _given()
     try:
-        api = api_of_stack(given.stack) if given.stack else Api(given.url.rstrip("/"), token=given.token)
-        outcome = smoke(api, None if given.token else given.user)
+        api = api_of_stack(given.stack) if given.stack else Api(given.url.rstrip("/"), token=given.token or "")
+        outcome = smoke(api, given.user)
     except SmokeError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

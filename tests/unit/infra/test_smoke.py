@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from infra.smoke import Api, SmokeError, smoke
+from infra import smoke as command
+from infra.smoke import Api, Outcome, SmokeError, smoke
 
 SLATE = {"recommendationId": "r1", "itemList": [{"itemId": "item-01"}], "asOfEventId": None, "degraded": []}
 
@@ -30,6 +31,26 @@ class Shop:
         return 200, slate
 
 
+class Clock:
+    """Time passes by sleeping alone."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(command, "time", clock)
+    return clock
+
+
 def test_it_waits_for_whole_slates() -> None:
     late = {**SLATE, "degraded": ["ranker"]}
     shop = Shop(late, SLATE, late, late, SLATE, known_from=4)
@@ -38,6 +59,34 @@ def test_it_waits_for_whole_slates() -> None:
     assert outcome.after["asOfEventId"].startswith("smoke-")
     assert outcome.before["degraded"] == outcome.after["degraded"] == []
     assert shop.n_asked == 5
+    assert outcome.absorbed_s == pytest.approx(0.2)  # known from the fourth slate on, whole with the fifth
+
+
+@pytest.mark.parametrize(
+    ("words", "in_environment", "token", "user"),
+    [
+        (["--url", "http://shop"], "", "", "smoke-test"),
+        (["--url", "http://shop", "--user", "ann"], "secret", "", "ann"),
+        (["--url", "http://shop"], "secret", "secret", None),
+        (["--url", "http://shop", "--token", "other"], "secret", "other", None),
+        (["--stack", "shop"], "secret", "", "smoke-test"),
+    ],
+)
+def test_whose_events_are_sent(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], in_environment: str, token: str, user: str | None
+) -> None:
+    called: list[tuple[str, str | None]] = []
+
+    def record(api: Api, user_id: str | None) -> Outcome:
+        called.append((api.token, user_id))
+        return Outcome(SLATE, {**SLATE, "modelVersion": "v1"}, 0.1)
+
+    monkeypatch.setattr(command, "smoke", record)
+    monkeypatch.setattr(command, "api_of_stack", lambda _: Api("http://stack", sign=True))
+    monkeypatch.setenv("FUSIONREC_TOKEN", in_environment)
+    monkeypatch.setattr("sys.argv", ["smoke", *words])
+    command.main()
+    assert called == [(token, user)]
 
 
 @pytest.mark.parametrize(
