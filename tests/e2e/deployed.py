@@ -53,6 +53,12 @@ def recent_items(api: smoke.Api, user_id: str, n_items: int) -> set[str]:
     return found
 
 
+def shown(api: smoke.Api, recent: str) -> list[str]:
+    status, slate = api.call("POST", "/v1/recommendations", {"recentItemIds": [recent], "numResults": 20})
+    assert status == 200
+    return [item["itemId"] for item in slate["itemList"]]
+
+
 def view(event_id: str, item_id: str) -> dict[str, str]:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return {"eventId": event_id, "eventType": "view", "itemId": item_id, "sentAt": now}

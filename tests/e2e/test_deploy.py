@@ -21,7 +21,7 @@ from fusionrec.feature_spec import USER_SESSION
 from fusionrec.messages import to_message
 from fusionrec.ports import Interaction
 from infra import bootstrap, smoke
-from tests.e2e.deployed import PATIENCE_S, STACK, Deployed, asked_by_a_page, recent_items, view
+from tests.e2e.deployed import PATIENCE_S, STACK, Deployed, asked_by_a_page, recent_items, shown, view
 from tests.e2e.shoppers import ORIGIN, READS, WRITES, UserPool, open_pool
 from training.feedback.redrive import redrive_queue
 
@@ -87,20 +87,14 @@ def test_a_session_becomes_its_users_at_log_in(stack: Deployed) -> None:
     assert recent_items(stack.api, "user-20", 4) == {"item-01", "item-02", "item-03", "item-04"}
 
 
-def shown(stack: Deployed, recent: str) -> list[str]:
-    status, slate = stack.api.call("POST", "/v1/recommendations", {"recentItemIds": [recent], "numResults": 20})
-    assert status == 200
-    return [item["itemId"] for item in slate["itemList"]]
-
-
 def test_a_new_item_is_on_slates_and_leaves_them(stack: Deployed, record_property: Callable[[str, Any], None]) -> None:
     """The recommend function learns of it by itself: nothing is deployed and nothing promoted in between."""
-    assert "new-01" not in shown(stack, "item-02")
+    assert "new-01" not in shown(stack.api, "item-02")
     given = {"name": "rusk", "brand": "brand 1", "priceCents": 250}  # the brand of item-02
     status, item = stack.api.call("PUT", "/v1/items/new-01", given)
     assert (status, item["recommendable"]) == (201, True)
     told = time.monotonic()
-    while "new-01" not in shown(stack, "item-02"):
+    while "new-01" not in shown(stack.api, "item-02"):
         assert time.monotonic() - told < PATIENCE_S
         time.sleep(0.2)
     record_property("put_to_slate_s", round(time.monotonic() - told, 2))
@@ -109,7 +103,7 @@ def test_a_new_item_is_on_slates_and_leaves_them(stack: Deployed, record_propert
         assert time.monotonic() - told < PATIENCE_S, answer
         time.sleep(0.2)
     assert stack.api.call("PUT", "/v1/items/new-01", {"available": False})[0] == 200
-    while "new-01" in shown(stack, "item-02"):
+    while "new-01" in shown(stack.api, "item-02"):
         assert time.monotonic() - told < PATIENCE_S
         time.sleep(0.2)
 
@@ -197,8 +191,9 @@ def test_a_shopper_reads_and_writes_nobody_elses(stack: Deployed, shopper: tuple
     ):
         status, problem = shopper[1].call(method, path, body)
         assert (status, problem["code"]) == (403, "forbidden"), path
-    status, profile = stack.api.call("GET", "/v1/users/user-24/profile")
-    assert status == 404 or not profile["recentEvents"]
+    marker = {"userId": "user-24", "sessionId": "visit-42", "eventList": [view("s3", "item-02")]}
+    assert stack.api.call("POST", "/v1/events", marker)[0] == 202
+    assert recent_items(stack.api, "user-24", 1) == {"item-02"}  # the refused one would have come first
     assert shopper[1].call("PUT", "/v1/items/new-02", {"name": "mine"})[0] == 403  # no such path there
 
 
