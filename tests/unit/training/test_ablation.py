@@ -66,19 +66,6 @@ def test_the_part_that_knows_is_worth_most() -> None:
     assert all(each.low <= each.loss <= each.high for each in worth)
 
 
-def test_a_fusion_that_was_given_up_early_is_compared_on_its_users_after_its_rounds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """All parts: four looks at six users. Without the part: two looks at the first four of them."""
-    looks = iter([torch.arange(24.0).reshape(4, 6) / 24, torch.zeros(2, 4)])
-    monkeypatch.setattr(ablation, "held_out", lambda table, config, device: next(looks))
-    ndcg, n_users, (worth,), _ = worth_of_parts(table(3), ["one"], SMALL)
-    assert n_users == 6
-    assert ndcg == pytest.approx((18 + 23) / 2 / 24)
-    assert worth.without == 0.0
-    assert worth.loss == pytest.approx((6 + 9) / 2 / 24)  # the second look at the first four
-
-
 def test_parts_that_are_not_missed_alone_are_taken_away_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the first two stands in for the other: alone neither is missed, together they are."""
     looks = iter(torch.full((1, 4), value) for value in (0.5, 0.5, 0.6, 0.3, 0.2))
