@@ -120,13 +120,15 @@ def _unclosed(text: str) -> str:
 
 
 def header(path: Path, delimiter: str) -> list[str]:
-    """The names in the first line. Raises DataError when it is not text or names a column twice."""
+    """The names in the first line. Raises DataError when it is blank, is not text or names a column twice."""
     opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8-sig") as file:
             names = next(csv.reader(file, delimiter=delimiter), [])
     except (UnicodeDecodeError, OSError, csv.Error) as error:
         raise DataError(f"is not UTF-8 text ({error}); save it as UTF-8", pointer=str(path)) from None
+    if not "".join(names).strip():
+        raise DataError("the first line is blank; it should name the columns", pointer=f"{path}:1")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"names {', '.join(twice)} twice", pointer=f"{path}:1")

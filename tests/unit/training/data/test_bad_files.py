@@ -40,6 +40,14 @@ def with_a_column_twice(shop: Shop) -> Path:
     return Path(shop.write("events.csv", "userId,itemId,eventType,sentAt,itemId\nu1,i1,view,2026-03-01T10:00:00Z,i2\n"))
 
 
+def with_a_blank_first_line(shop: Shop) -> Path:
+    return Path(shop.events(header="\nuserId,itemId,eventType,sentAt,eventValue,sessionId,priceCents,discountCents"))
+
+
+def with_spaces_for_a_header(shop: Shop) -> Path:
+    return Path(shop.events(header="  ", base=False))
+
+
 def not_text(shop: Shop) -> Path:
     path = Path(shop.folder / "events.csv")
     path.write_bytes(b"userId,itemId,eventType,sentAt\nu\xff1,i1,view,2026-03-01T10:00:00Z\n")
@@ -81,6 +89,8 @@ CASES: list[tuple[Callable[[Shop], Path], str]] = [
     (only_a_header, "holds no events"),
     (without_a_column, "lacks the column itemId; found userId, item, eventType, sentAt"),
     (with_a_column_twice, "names itemId twice"),
+    (with_a_blank_first_line, "events.csv:1: the first line is blank; it should name the columns"),
+    (with_spaces_for_a_header, "events.csv:1: the first line is blank"),
     (not_text, "is not UTF-8 text"),
     (another_format, "is neither .csv, .tsv (also .gz) nor .parquet"),
     (all_lines_bad, "no valid event is left"),
