@@ -36,7 +36,7 @@ def scratch_folder(home: Path, name: str) -> Iterator[Path]:
 
 def _sweep(home: Path) -> None:
     for folder in home.glob(f"{PREFIX}*"):
-        with suppress(FileNotFoundError), _opened(folder) as left:  # its owner may be done meanwhile
+        with suppress(OSError), _opened(folder) as left:  # its owner may be done meanwhile, or another user
             if _lock(left, wait=False):
                 shutil.rmtree(folder, ignore_errors=True)
 
