@@ -1,6 +1,6 @@
 """What no id may hold, by one rule for the API and for files.
 
-Control characters and line breaks tear logs and reports; direction marks show an id as another one. None of them is
+Control characters and line breaks tear logs and reports; direction controls show an id as another one. None of them is
 ever meant.
 """
 
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-# A regular expression that Python and RE2 (in DuckDB) read alike. Direction marks: embeddings, overrides, isolates.
+# A regular expression that Python and RE2 (in DuckDB) read alike. Direction controls are these alone: a mark such as
+# U+200F, which scripts from right to left need, is fit.
 UNFIT: Final = "[\\x00-\\x1f\\x7f-\\x9f\u2028-\u202e\u2066-\u2069]"
-REASON: Final = "holds a control character, a line break or a direction mark; take it out"
+REASON: Final = (
+    "holds a control character, a line break or a direction control (embedding, override, isolate); take it out"
+)

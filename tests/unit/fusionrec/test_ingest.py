@@ -111,7 +111,8 @@ def test_an_id_holds_nothing_that_cannot_be_seen(use_case, field: str, unfit: st
     answer = send(use_case, event(**{"event_id": "e1"} | {field: f"item-01{unfit}"}))
     assert codes(answer) == [(0, "invalid")]
     told = (
-        f"{field}: holds a control character, a line break or a direction mark; take it out: U+{ord(unfit):04X}; got "
+        f"{field}: holds a control character, a line break or a direction control (embedding, override, isolate); "
+        f"take it out: U+{ord(unfit):04X}; got "
     )
     assert answer.rejected[0].detail.startswith(told)
     assert unfit not in answer.rejected[0].detail
@@ -123,7 +124,7 @@ def test_whose_id_is_unfit_is_refused_whole(use_case, field: str) -> None:
         send(use_case, event(), **{field: "u\u202e"})
 
 
-@pytest.mark.parametrize("seen", ["\u00e9", "\u200f", "\U0001f375", "\u0627", "a b", "\u3042"])
+@pytest.mark.parametrize("seen", ["\u00e9", "\u200e", "\u200f", "\U0001f375", "\u0627", "a b", "\u3042"])
 def test_ids_of_any_script_are_fit(use_case, seen: str) -> None:
     assert send(use_case, event(seen), userId=f"u{seen}").accepted == 1
 
