@@ -71,7 +71,7 @@ def test_anothers_folder_that_may_not_be_opened_stays(tmp_path: Path, monkeypatc
             raise PermissionError(13, "Permission denied")
         return plain(path, *how, **more)
 
-    monkeypatch.setattr(scratch.os, "open", guarded)
+    monkeypatch.setattr(os, "open", guarded)
     with scratch.scratch_folder(tmp_path, "shop") as folder:
         assert folder.is_dir()
     assert list(tmp_path.iterdir()) == [other]
