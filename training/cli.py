@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -41,8 +41,11 @@ def main() -> None:
         _run()
     except FusionrecError as error:
         where = f"{error.pointer}: " if isinstance(error, BadInputError) and error.pointer else ""
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {where}{error}", style="red", markup=False)
-        sys.exit(2 if isinstance(error, BadInputError) else 1)
+        _fail(f"{where}{error}", 2 if isinstance(error, BadInputError) else 1)
+    except OSError as error:
+        if not (error.filename and error.strerror):  # of no file: a fault of ours
+            raise
+        _fail(f"{error.filename}: cannot be read or written ({error.strerror}); check the path and its rights", 2)
     except (KeyboardInterrupt, SystemExit, RuntimeError) as ended:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:  # Typer turns Ctrl-C into this code
             raise
@@ -50,6 +53,11 @@ def main() -> None:
             raise
         Console(stderr=True).print("interrupted; run the same command again to continue", style="yellow")
         sys.exit(INTERRUPTED)
+
+
+def _fail(told: str, code: int) -> NoReturn:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {told}", style="red", markup=False)
+    sys.exit(code)
 
 
 def _run() -> None:

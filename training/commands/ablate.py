@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.commands.console import counted
+from training.commands.places import require_out
 from training.commands.train import PROTOCOLS, Data, Device, Encoder, one_of, open_dataset
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def ablate(
     from training.variants import Variant  # noqa: PLC0415
 
     one_of("--protocol", protocol, ("", *PROTOCOLS))
+    require_out(out)
     dataset, console = open_dataset(data), Console()
     with stage_display(console) as report:
         prepared = Prepared.read(dataset, Variant(ids_only, encoder=encoder), report=report)

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fusionrec.errors import DataError
 from fusionrec.settings import Settings
+from training.commands.places import require_writable
 
 app = typer.Typer(help="Prepare data sets: read, clean, sessionise, split, report.", no_args_is_help=True)
 
@@ -50,7 +51,9 @@ def prepare(
     from training.data.sources.registry import source_named  # noqa: PLC0415
 
     chosen = source_named(source)
-    inputs = Inputs(home=Settings.from_env().home, path=path, events=events, items=items, users=users)
+    home = Settings.from_env().home
+    require_writable(home, "FUSIONREC_HOME")
+    inputs = Inputs(home=home, path=path, events=events, items=items, users=users)
     options = Options(min_item_users, min_user_events, test_days, validation_days, force)
     console = Console()
     label = folder_name(name or source)

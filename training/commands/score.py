@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fusionrec.errors import BadInputError, DataError
 from training.commands.console import counted
+from training.commands.places import require_out
 from training.commands.train import Data, open_dataset
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def score(
 
     if scenario not in SCENARIOS:
         raise BadInputError(f"{scenario!r} is not one of {', '.join(SCENARIOS)}", pointer="--scenario")
+    require_out(out)
     dataset, console = open_dataset(data), Console()
     bundle = load_bundle(FolderBundles(dataset.folder / "bundles").fetch())
     scorer = Scorer.open(bundle.ranker, bundle.manifest, threads or os.cpu_count() or 1)

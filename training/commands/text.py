@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fusionrec.settings import Settings
+from training.commands.places import require_writable
 
 app = typer.Typer(help="The model that scores reviews: sentiment and topics.", no_args_is_help=True)
 
@@ -31,6 +32,7 @@ def train(
 
     settings, console, config = Settings.from_env(), Console(), FitConfig()
     folder = out or PACKAGED
+    require_writable(folder, "--out")
     corpus = texts.load(settings.home / "downloads")
     console.print(f"{len(corpus.train)} texts to learn from, {len(corpus.held_out)} held out; fitting takes about 20 s")
     with console.status("fitting"):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fusionrec.errors import BadInputError
 from fusionrec.settings import Settings
+from training.commands.places import require_out
 
 if TYPE_CHECKING:
     from training.data.dataset import Dataset
@@ -106,6 +107,7 @@ def evaluate(
 
     asked = Asked(protocol, seen, seed, ties, ids_only, labels, encoder)
     asked.check()
+    require_out(out)
     chosen, dataset, console = choose(device), open_dataset(data), Console()
     result = evaluated(dataset, asked, chosen, console)
     evaluation, variant = result.judged.evaluation, result.prepared.variant

@@ -80,7 +80,7 @@ class Dataset:
         path = folder / FILE_NAME
         try:
             fields = json.loads(path.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise DataError(
                 f"no prepared data in {folder}; run `fusionrec data prepare` first", pointer=str(path)
             ) from None
