@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import ibis
 import numpy as np
@@ -20,6 +22,7 @@ from fusionrec.errors import DataError
 
 PARQUET: Final = (".parquet", ".pq")
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
+ESCAPED: Final = re.compile("[\udc80-\udcff]")  # what stands for a byte that is not UTF-8
 LINE_BREAK: Final = re.compile("\r\n|\r|\n")
 REJECTED: Final = pa.schema(
     [("file", pa.string()), ("line", pa.int64())]
@@ -58,19 +61,35 @@ def read_csv(path: Path) -> tuple[pa.Table, pa.Table]:
         return "skip"
 
     try:
-        table = pa_csv.read_csv(
-            path,
-            read_options=pa_csv.ReadOptions(use_threads=False),  # invalid rows are numbered only without threads
-            parse_options=pa_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=set_aside
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-            ),
-        )
+        with _unheard(set_aside):  # of a line that is not UTF-8, Arrow cannot tell it
+            table = pa_csv.read_csv(
+                path,
+                read_options=pa_csv.ReadOptions(use_threads=False),  # invalid rows are numbered only without threads
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=delimiter,
+                    newlines_in_values=True,
+                    ignore_empty_lines=False,
+                    invalid_row_handler=set_aside,
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+                ),
+            )
     except (pa.ArrowInvalid, OSError) as error:
+        require_utf8(path)
         raise DataError(f"cannot be read ({str(error).splitlines()[0]})", pointer=str(path)) from None
     return numbered(table, malformed, path.name)
+
+
+@contextmanager
+def _unheard(callback: Callable[..., Any]) -> Iterator[None]:
+    """What goes wrong in this callback is not printed; the error that follows from it is raised."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda told: None if told.object is callback else hook(told)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 def numbered(table: pa.Table, malformed: Sequence[pa_csv.InvalidRow], file: str) -> tuple[pa.Table, pa.Table]:
@@ -121,18 +140,33 @@ def _unclosed(text: str) -> str:
 
 def header(path: Path, delimiter: str) -> list[str]:
     """The names in the first line. Raises DataError when it is blank, is not text or names a column twice."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:
+        with opener(path)(path, "rt", encoding="utf-8-sig") as file:
             names = next(csv.reader(file, delimiter=delimiter), [])
-    except (UnicodeDecodeError, OSError, csv.Error) as error:
-        raise DataError(f"is not UTF-8 text ({error}); save it as UTF-8", pointer=str(path)) from None
+    except UnicodeDecodeError:
+        require_utf8(path)
+        raise
+    except (OSError, EOFError, csv.Error) as error:
+        raise DataError(f"cannot be read ({error})", pointer=str(path)) from None
     if not "".join(names).strip():
         raise DataError("the first line is blank; it should name the columns", pointer=f"{path}:1")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"names {', '.join(twice)} twice", pointer=f"{path}:1")
     return names
+
+
+def require_utf8(path: Path) -> None:
+    """Reads the file until a line is not UTF-8. Raises DataError that names it; the file's own errors are not told."""
+    with suppress(OSError, EOFError), opener(path)(path, "rt", encoding="utf-8", errors="surrogateescape") as file:
+        for number, line in enumerate(file, start=1):
+            if found := ESCAPED.search(line):
+                told = f"is not UTF-8 text (byte {ord(found[0]) - 0xDC00:#04x}); save it as UTF-8"
+                raise DataError(told, pointer=f"{path}:{number}")
+
+
+def opener(path: Path) -> Callable[..., IO[Any]]:
+    return gzip.open if path.suffix.lower() == ".gz" else open
 
 
 def require(table: Any, names: Sequence[str], path: Path) -> None:
