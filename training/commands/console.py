@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from threading import Timer
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from training.evaluate import Evaluation
     from training.tradeoff import Point
 
+LONG_S: Final = 2.0  # a stage that ends sooner is told of once
 _NAMES = {"most_popular": "most popular"}
 _SHORT = {
     "diversity@10": "diversity",
@@ -28,21 +30,31 @@ _SHORT = {
 
 @contextmanager
 def stage_display(console: Console) -> Iterator[Callable[[str, float], None]]:
-    """One line a stage; on a terminal its bar moves, in a log its end is printed."""
+    """One line a stage; on a terminal its bar moves, in a log its end is printed, and before that what takes long."""
     columns = (TextColumn("{task.description:<46}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
+    begun: dict[str, Timer] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal) as display:
 
         def report(what: str, share: float) -> None:
             if what not in tasks:
                 tasks[what] = display.add_task(what, total=1.0)
+                if not console.is_terminal and share < 1.0:
+                    begun[what] = Timer(LONG_S, console.print, (f"{what} …",))
+                    begun[what].start()
             display.update(tasks[what], completed=share)
             if share >= 1.0:
                 display.stop_task(tasks[what])
+                if what in begun:
+                    begun.pop(what).cancel()
                 if not console.is_terminal:
                     console.print(f"done: {what}")
 
-        yield report
+        try:
+            yield report
+        finally:
+            for timer in begun.values():
+                timer.cancel()
 
 
 def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
