@@ -155,18 +155,22 @@ def write_bundle(folder: Path, ranker: FusedRanker, parts: BundleParts, *, creat
         raise BundleError(f"{folder} exists already; a bundle is never overwritten")
     work = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(work, ignore_errors=True)
-    (work / "neighbours").mkdir(parents=True)
-    export_ranker(ranker, work / "ranker.onnx")
-    check_size(work / "ranker.onnx")
-    check_parity(ranker, work / "ranker.onnx")
-    write_catalogue(work / "catalogue", parts.item_ids, parts.columns)
-    write_content(work / "content", content_postings(parts.columns))
-    for kind, (items, scores) in parts.neighbours.items():
-        np.save(work / "neighbours" / f"{kind}_items.npy", items.astype(np.int32))
-        np.save(work / "neighbours" / f"{kind}_scores.npy", scores.astype(np.float32))
-    np.save(work / "popularity.npy", parts.popularity.astype(np.float32))
-    write_manifest(work, _manifest(folder.name, work, ranker, parts, created_at or datetime.now(UTC)))
-    work.rename(folder)
+    try:
+        (work / "neighbours").mkdir(parents=True)
+        export_ranker(ranker, work / "ranker.onnx")
+        check_size(work / "ranker.onnx")
+        check_parity(ranker, work / "ranker.onnx")
+        write_catalogue(work / "catalogue", parts.item_ids, parts.columns)
+        write_content(work / "content", content_postings(parts.columns))
+        for kind, (items, scores) in parts.neighbours.items():
+            np.save(work / "neighbours" / f"{kind}_items.npy", items.astype(np.int32))
+            np.save(work / "neighbours" / f"{kind}_scores.npy", scores.astype(np.float32))
+        np.save(work / "popularity.npy", parts.popularity.astype(np.float32))
+        write_manifest(work, _manifest(folder.name, work, ranker, parts, created_at or datetime.now(UTC)))
+        work.rename(folder)
+    except BaseException:  # an interrupt, too: the next version has another name and would never find it
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     return folder
 
 
