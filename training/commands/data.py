@@ -81,7 +81,7 @@ def show(folder: Path) -> None:
     console = Console()
     report = json.loads(path.read_text())
     console.print(for_terminal(report))
-    for caution in cautions(report.get("protocols", {})):
+    for caution in (*report.get("cautions", ()), *cautions(report.get("protocols", {}))):
         console.print(f"caution: {caution}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"written to {folder}; rejected lines are in quarantine.csv")
 

@@ -99,6 +99,7 @@ def write_metadata(job: Job, sizes: dict[str, Any], events: Any, cleaned: Cleane
     after = sizes["after"]
     report = {"name": job.name, "source": job.wanted["source"], **sizes, "rules": cleaned.counts}
     report |= {"windows": reporting.window_sizes(events, cutoffs.all()), "notes": list(job.raw.notes)}
+    report["cautions"] = list(job.raw.cautions)
     report["protocols"] = protocols.allowed(events, cutoffs.all(), job.raw.has_times)
     reporting.write(report, job.scratch)
     sums = {"n_rejected": sum(cleaned.counts.values())}

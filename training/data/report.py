@@ -115,7 +115,7 @@ def as_markdown(report: Report) -> str:
     lines += [f"| {name} | {text} |" for name, text in facts(report)]
     lines += ["", "| Rule | Lines rejected |", "|---|---:|"]
     lines += [f"| {rule} | {n:,} |" for rule, n in report["rules"].items()]
-    lines += ["", *(f"- {note}" for note in report["notes"])]
+    lines += ["", *(f"- {note}" for note in (*report["notes"], *report.get("cautions", ())))]
     return "\n".join(lines).rstrip() + "\n"
 
 

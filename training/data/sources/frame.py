@@ -52,7 +52,8 @@ class Raw:
     currency: str = ""
     rejected: Any = None  # ibis Table, columns of the quarantine: lines that never became an event, an item or a user
     catalogue_order: pa.Table | None = None  # item_id, in the order of the shop's own ids, where that orders ties
-    notes: tuple[str, ...] = ()  # for the report: what was ignored or made up
+    notes: tuple[str, ...] = ()  # for the report: what was made up
+    cautions: tuple[str, ...] = ()  # for the screen, too: what was ignored
     columns: dict[str, str] = field(default_factory=dict)  # raw frame column → column of the source's file
 
 

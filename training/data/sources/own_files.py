@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,15 +48,26 @@ def read(con: Any, files: dict[str, Path]) -> Raw:
     items, bad_items = entity_table(con, "own_items", files.get("items"), "itemId")
     users, bad_users = entity_table(con, "own_users", files.get("users"), "userId")
     ignored = sorted(set(lines.columns) - set(EVENT_NAMES) - {"line"})
-    notes = (f"ignored columns of {files['events'].name}: {', '.join(ignored)}",) if ignored else ()
+    told = ", ".join(_with_guess(name, set(EVENT_NAMES) - set(lines.columns)) for name in ignored)
     return Raw(
         events=con.create_table("own_frame", parsed(lines, files["events"].name), temp=True),
         items=catalogue(items),
         users=people(users),
         rejected=ibis.union(malformed, bad_items, bad_users),
-        notes=notes,
+        cautions=(f"ignored columns of {files['events'].name}: {told}",) if ignored else (),
         columns={column: name for name, column in EVENT_NAMES.items()},
     )
+
+
+def _with_guess(name: str, missing: set[str]) -> str:
+    """A column that nothing reads, and the missing one that it may stand for.
+
+    >>> _with_guess("pricecents", {"priceCents", "sessionId"}), _with_guess("channel", {"priceCents"})
+    ('pricecents (did you mean priceCents?)', 'channel')
+    """
+    folded = {known.lower(): known for known in sorted(missing)}
+    alike = get_close_matches(name.lower().replace("_", ""), folded, n=1, cutoff=0.8)
+    return f"{name} (did you mean {folded[alike[0]]}?)" if alike else name
 
 
 def parsed(lines: Any, file: str) -> Any:

@@ -150,9 +150,9 @@ def test_unknown_columns_become_attributes_or_are_named_in_the_report(shop: Shop
     assert dataset.items.to_pylist()[0]["name"] == "Tea, green"
     assert dataset.items["attributes"].to_pylist() == [["size=large"]]
     assert dataset.users.to_pylist() == [{"user_id": "u1", "attributes": ["country=FR"]}]
-    assert json.loads((dataset.folder / "report.json").read_text())["notes"] == [
-        "ignored columns of events.csv: channel"
-    ]
+    told = "ignored columns of events.csv: channel"
+    assert json.loads((dataset.folder / "report.json").read_text())["cautions"] == [told]
+    assert told in (dataset.folder / "report.md").read_text()
 
 
 HEADER = "userId,itemId,eventType,sentAt,eventValue,sessionId,priceCents,discountCents"
