@@ -117,7 +117,7 @@ class Settings:
                 try:
                     given[each.name] = _READERS.get(each.name, str)(env[name])
                 except ValueError as error:
-                    raise BadInputError(f"{name}={env[name]!r} {error}", pointer=name) from None
+                    raise BadInputError(f"{name}={env[name]!r} {error}") from None  # a log shows no pointer
         return cls(**given)
 
 

@@ -45,7 +45,7 @@ def test_a_moment_keeps_its_offset(value: str) -> None:
 def test_a_bad_value_is_refused_with_the_variable_named(name: str, value: str, told: str) -> None:
     with pytest.raises(BadInputError, match=f"{name}='{value}' is to be .*{told}") as refused:
         Settings.from_env({name: value})
-    assert refused.value.pointer == name
+    assert not refused.value.pointer  # or the command line would name the variable twice
 
 
 def test_what_is_no_text_has_a_reader() -> None:

@@ -1,4 +1,4 @@
-"""What cannot be written is told in one line, before the work where that is possible."""
+"""What cannot be used, such as a place to write to, is told in one line, before the work where that is possible."""
 
 from __future__ import annotations
 
@@ -67,6 +67,11 @@ def test_out_is_tried_before_the_work(shop: Path, told: Callable[..., str], comm
     said = told(command, "--data", shop.name, "--out", "/proc/nobody/here.parquet")
     assert said.startswith("error: --out: /proc/nobody cannot be written (")
     assert not (shop / "work").exists()
+
+
+def test_a_bad_variable_is_named_once(monkeypatch: pytest.MonkeyPatch, told: Callable[..., str]) -> None:
+    monkeypatch.setenv("FUSIONREC_STORE", "redis")
+    assert told("models", "list") == "error: FUSIONREC_STORE='redis' is to be one of local, dynamodb"
 
 
 def test_any_other_file_that_the_system_refuses_is_named(
