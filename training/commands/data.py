@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from fusionrec.errors import DataError
 from fusionrec.settings import Settings
+from training.commands.console import counted
 from training.commands.places import require_writable
 
 app = typer.Typer(help="Prepare data sets: read, clean, sessionise, split, report.", no_args_is_help=True)
@@ -57,12 +59,25 @@ def prepare(
     options = Options(min_item_users, min_user_events, test_days, validation_days, force)
     console = Console()
     label = folder_name(name or source)
+    held = items_through(home / label)
     with console.status("starting") as status:
         dataset, reused = run(chosen, inputs, label, options, lambda text: status.update(f"{label}: {text}"))
     if reused:
         console.print(f"{dataset.folder} is up to date: same inputs and options (--force prepares it again)")
         return
+    if held is not None and (n_since := (items_through(dataset.folder) or 0) - held) > 0:
+        console.print(f"{counted(n_since, 'item update')} since: prepared again")
     show(dataset.folder)
+
+
+def items_through(folder: Path) -> int | None:
+    """The last update of items that these data hold, 0 where they hold none; None where nothing is prepared."""
+    from training.data.dataset import Dataset  # noqa: PLC0415
+    from training.data.updates import THROUGH  # noqa: PLC0415
+
+    with suppress(DataError):
+        return int(Dataset.open(folder).metadata.get(THROUGH, 0))
+    return None
 
 
 @app.command("report")

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 from fusionrec.adapters.item_objects import FolderObjects
 from fusionrec.item_log import ItemLog, ItemUpdate, segment
+from training.cli import app
 from training.data.dataset import ITEMS_SCHEMA
 from training.data.sync import Progress
 from training.data.updates import FOLDER, held, read_updates, with_updates
@@ -78,3 +80,17 @@ def test_preparing_takes_new_updates_over_once(shop) -> None:
     third = shop.prepare(events, min_item_users=1)
     assert not shop.reused
     assert third.metadata["items_log"] == log.digest(2) != second.metadata["items_log"]
+
+
+def test_a_second_run_says_why_it_prepares_again(shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FUSIONREC_HOME", str(shop.home))
+    words = ["data", "prepare", "--source", "csv", "--events", str(shop.events()), "--name", "shop"]
+
+    def said() -> str:
+        return CliRunner().invoke(app, words, catch_exceptions=False).output
+
+    told = ItemLog(FolderObjects(shop.home / "shop" / FOLDER))
+    assert "prepared again" not in said()
+    told.append(ItemUpdate("new", 5, {"name": "rusk"}))
+    assert "1 item update since: prepared again\n" in said()
+    assert "up to date" in " ".join(said().split())
