@@ -15,6 +15,7 @@ from fusionrec.adapters.sqlite_counts import SqliteCounts
 from fusionrec.errors import BadInputError
 from fusionrec.ports import SessionLinks
 from fusionrec.settings import Settings
+from training.data.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Stores:
 
 
 def local_stores(folder: Path) -> Stores:
-    """Of one data set. Raises StoreUnavailableError when its feature store was never made."""
+    """Of one data set. Raises DataError when it was not prepared, StoreUnavailableError without a feature store."""
+    Dataset.open(folder)
     from fusionrec.adapters.feast_local import open_local_store  # noqa: PLC0415 - seconds of import
     from fusionrec.adapters.feast_sdk import SdkFeatures  # noqa: PLC0415
 

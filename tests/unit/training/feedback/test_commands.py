@@ -84,3 +84,10 @@ def test_dead_letters_are_listed_with_their_reasons_and_stay(folder: Path) -> No
 def test_the_cloud_needs_both_queues(folder: Path) -> None:
     with pytest.raises(BadInputError, match="name both queues"):
         run("redrive", "--cloud", "--queue-url", "https://sqs/x.fifo")
+
+
+@pytest.mark.parametrize("command", ["replay", "redrive"])
+def test_data_that_are_not_prepared_are_told_at_once(folder: Path, command: str) -> None:
+    with pytest.raises(DataError, match=r"no prepared data in \S+nope; run `fusionrec data prepare` first"):
+        run(command, "--data", "nope")
+    assert not (folder.parent / "nope").exists()
