@@ -152,8 +152,14 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
             for value in (row["metrics"][name] for name in METRICS)
         ]
         costs = [row[name] for name in ("fit_seconds", "fit_cpu_seconds", "fit_peak_mib")]
-        lines.append(f"| {row['model']} | {' | '.join([*cells, *('–' if c is None else f'{c:.0f}' for c in costs)])} |")
+        lines.append(f"| {row['model']} | {' | '.join([*cells, *map(_cost, costs)])} |")
     return "\n".join(lines)
+
+
+def _cost(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 def main() -> None:
