@@ -207,8 +207,8 @@ def _answer_bad_requests(app: APIGatewayRestResolver) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(error: RequestValidationError) -> Response[str]:
         rows = [field_problem(row) for row in error.errors()]
-        noun = "field is" if len(rows) == 1 else "fields are"
-        return _problem(app, 422, "invalid", f"{len(rows)} {noun} not as they should be", errors=rows)
+        told = "1 field is not as it should be" if len(rows) == 1 else f"{len(rows)} fields are not as they should be"
+        return _problem(app, 422, "invalid", told, errors=rows)
 
     @app.exception_handler(BadInputError)
     def bad_input(error: BadInputError) -> Response[str]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from fusionrec.contracts.base import Answer
 from fusionrec.contracts.recommendations import PLANNED_FIELDS
 
+OBJECT_WANTED: Final = "Input should be a JSON object"
 MEDIA_TYPE: Final = "application/problem+json"
 
 
@@ -61,7 +62,9 @@ def _detail(error: Mapping[str, Any]) -> str:
             return "not supported yet; leave it out"
         return "unknown field; remove it or correct its name"
     if error["type"] in ("model_type", "model_attributes_type"):
-        return "Input should be a JSON object"  # pydantic's own words name the class
+        return OBJECT_WANTED  # pydantic's own words name the class
+    if error["type"] == "missing" and tuple(error["loc"]) == ("body",):
+        return OBJECT_WANTED  # there is no body, or it is null
     text = str(error["msg"])
     value = error.get("input")
     if error["type"] != "missing" and isinstance(value, str | int | float | bool):

@@ -13,6 +13,7 @@ from functions.recommend.app import handler as recommend
 from functions.users.app import handler as users
 from tests.suites.lambda_calls import Answer, call
 
+OBJECT_WANTED = "Input should be a JSON object"
 PROBLEM = "application/problem+json"
 INTERNAL = (
     "Traceback",
@@ -54,7 +55,7 @@ def ask(body) -> Answer:
 )
 def test_malformed_json_is_400_or_a_missing_body_422(world, body) -> None:
     if body == "":
-        assert problem(ask(body), 422, "invalid")["errors"] == [{"pointer": "", "detail": "Field required"}]
+        assert problem(ask(body), 422, "invalid")["errors"] == [{"pointer": "", "detail": OBJECT_WANTED}]
     else:
         problem(ask(body), 400, "malformed-json")
 
@@ -99,11 +100,17 @@ def test_a_bad_field_gets_one_row_with_its_pointer(world, field, value, pointer,
 def test_every_bad_field_has_its_row(world) -> None:
     body = problem(ask({"numResults": 0, "diversity": "x", "colour": 1}), 422, "invalid")
     assert {row["pointer"] for row in body["errors"]} == {"/numResults", "/diversity", "/colour"}
+    assert body["detail"] == "3 fields are not as they should be"
+
+
+def test_one_bad_field_is_told_in_the_singular(world) -> None:
+    assert problem(ask({"numResults": 0}), 422, "invalid")["detail"] == "1 field is not as it should be"
 
 
 @pytest.mark.parametrize("body", [[], "text", 3, None])
 def test_a_body_that_is_no_object_is_refused(world, body) -> None:
-    problem(ask(json.dumps(body)), 422, "invalid")
+    told = problem(ask(json.dumps(body)), 422, "invalid")
+    assert told["errors"] == [{"pointer": "", "detail": OBJECT_WANTED}]
 
 
 @pytest.mark.parametrize(
