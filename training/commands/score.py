@@ -20,13 +20,17 @@ from training.commands.train import Data, open_dataset
 if TYPE_CHECKING:
     from training.batch_scoring import Profiles, Scored
 
+N_RESULTS = 50
+PARQUET = ".parquet"
 SCENARIOS = ("home", "product", "cart", "email")
 
 
 def score(
     data: Data = "",
     users: Annotated[str, typer.Option(help="all, or a text file with one user id a line")] = "all",
-    n_results: Annotated[int, typer.Option(min=1, help="length of a slate")] = 50,
+    n_results: Annotated[
+        int | None, typer.Option(min=1, help=f"length of a slate; default {N_RESULTS}, or all that the model ranks")
+    ] = None,
     out: Annotated[Path, typer.Option(help="the Parquet file to write")] = Path("slates.parquet"),
     scenario: Annotated[str, typer.Option(help="whose rules hide items: home, product, cart or email")] = "home",
     batch_size: Annotated[int, typer.Option(min=1, help="users in one run of the graph")] = 64,
@@ -44,6 +48,8 @@ def score(
 
     if scenario not in SCENARIOS:
         raise BadInputError(f"{scenario!r} is not one of {', '.join(SCENARIOS)}", pointer="--scenario")
+    if out.suffix not in ("", PARQUET):
+        raise BadInputError(f"{out} is written as Parquet; name it {out.with_suffix(PARQUET).name}", pointer="--out")
     require_out(out)
     dataset, console = open_dataset(data), Console()
     bundle = load_bundle(FolderBundles(dataset.folder / "bundles").fetch())
@@ -52,7 +58,8 @@ def score(
     chosen = _users(users, profiles)
     console.print(f"model {bundle.manifest.model_version} on {_device(scorer.on_gpu)}", soft_wrap=True)
     now_ms = round(dataset.cutoffs.data_end.timestamp() * 1000)
-    options, told = Options(n_results, scenario, batch_size), told_of(bundle, dataset.folder)  # type: ignore[arg-type]
+    length = n_results or min(N_RESULTS, bundle.manifest.top_k)
+    options, told = Options(length, scenario, batch_size), told_of(bundle, dataset.folder)  # type: ignore[arg-type]
     if told is not None:
         console.print(f"items as of update {told.log.partition(':')[0]} of the item log")
     batch = BatchScorer(bundle, scorer, now_ms, options, told)

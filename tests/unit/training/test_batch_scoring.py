@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fusionrec.adapters.item_objects import FolderObjects
 from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySlates
@@ -22,6 +25,7 @@ from fusionrec.scoring import Scorer
 from tests.suites.live_shop import LiveShop
 from tests.suites.serving import active_model, recommender
 from training.batch_scoring import SCHEMA, BatchScorer, Options, Profiles, Scored, score, told_of
+from training.cli import app
 from training.data.dataset import Cutoffs, Dataset
 from training.shop import NOW, NOW_MS
 
@@ -230,3 +234,35 @@ def test_as_many_other_users_or_another_time_are_another_job(
     asked = ((work, users[:3]), (work, users[3:6]), (later, users[3:6]), (later, users[5:2:-1]))
     assert [score(one, profiles, who, out, lambda *_: None).n_fresh for one, who in asked] == [3, 3, 3, 3]
     assert list(slates(out)) == users[5:2:-1]
+
+
+@pytest.fixture
+def served(
+    profiles: Profiles, toy_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """The command on these users and this bundle."""
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / "bundles" / "v1").symlink_to(toy_bundle)
+    (tmp_path / "bundles" / "current").write_text("v1")
+    dataset = Dataset(tmp_path, "toy", "csv", True, "", Cutoffs(NOW, NOW, NOW), {}, "", {})
+    monkeypatch.setattr("training.commands.score.open_dataset", lambda _: dataset)
+    return lambda *words: CliRunner().invoke(app, ["score", *words], catch_exceptions=False)
+
+
+def test_by_default_a_slate_is_no_longer_than_what_the_model_ranks(
+    served: Callable[..., Result], tmp_path: Path
+) -> None:
+    assert served("--out", str(tmp_path / "out.parquet")).exit_code == 0
+    found = slates(tmp_path / "out.parquet")
+    assert len(found) == 11
+    assert max(map(len, found.values())) == 10
+    with pytest.raises(BadInputError, match="ranks 10 items, not more"):
+        served("--out", str(tmp_path / "more.parquet"), "--n-results", "11")
+
+
+def test_an_output_that_is_named_as_another_format_is_refused(served: Callable[..., Result], tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"s\.csv is written as Parquet; name it s\.parquet") as refused:
+        served("--out", str(tmp_path / "s.csv"))
+    assert refused.value.pointer == "--out"
+    assert served("--out", str(tmp_path / "s")).exit_code == 0
+    assert len(slates(tmp_path / "s")) == 11
