@@ -143,7 +143,8 @@ class Profiles:
         rows = rows.filter(pc.equal(rows["event_timestamp"], moment)).sort_by("user_id")
         if not rows.num_rows:
             pointer = str(dataset.folder / "features" / "user_profile.parquet")
-            raise DataError("has no rows at the newest cut-off; run `fusionrec features sync` first", pointer=pointer)
+            remedy = f"run `fusionrec features sync --data {dataset.folder.name}` first"
+            raise DataError(f"has no rows at the newest cut-off; {remedy}", pointer=pointer)
         self.user_ids: list[str] = rows["user_id"].to_pylist()
         self._rows = rows.select(_HISTORY).combine_chunks()
         self._place = {user: place for place, user in enumerate(self.user_ids)}

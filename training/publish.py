@@ -88,7 +88,8 @@ def rollback(bundles: Path) -> str:
     current, previous = pointer(bundles), pointer(bundles, PREVIOUS)
     if not current:
         published(bundles)  # says so when there is no bundle at all
-        raise BundleError(f"no bundle of {bundles} was promoted yet; run `fusionrec models promote` first")
+        remedy = f"run `fusionrec models promote --data {bundles.parent.name}` first"
+        raise BundleError(f"no bundle of {bundles} was promoted yet; {remedy}")
     if not previous:
         raise BundleError(f"nothing was promoted before {current}; there is no way back")
     check(bundles, previous)

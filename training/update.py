@@ -87,7 +87,8 @@ def require_no_loss(done: Updated) -> None:
     if gain["high"] < 0.0:
         raise publish.GateError(
             f"bundle {done.folder.name}: ndcg@10 {gain['after']:.4f} on the new events is less than "
-            f"{gain['before']:.4f} of {done.before}, by more than chance; it is not promoted: run `fusionrec train`"
+            f"{gain['before']:.4f} of {done.before}, by more than chance; it is not promoted: run `fusionrec train "
+            f"--data {done.folder.parent.parent.name}`"
         )
 
 

@@ -53,6 +53,7 @@ def open_local_store(dataset_dir: Path) -> FeatureStore:
     """The store that `fusionrec features sync` filled. Raises StoreUnavailableError when it did not."""
     if not (dataset_dir / "feast" / "registry.db").is_file():
         raise StoreUnavailableError(
-            "user_features", f"no feature store in {dataset_dir / 'feast'}; run `fusionrec features sync`"
+            "user_features",
+            f"no feature store in {dataset_dir / 'feast'}; run `fusionrec features sync --data {dataset_dir.name}`",
         )
     return FeatureStore(config=local_config(dataset_dir))

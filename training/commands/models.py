@@ -62,6 +62,16 @@ def rollback(data: Data = "") -> None:
     Console().print(f"current: {publish.rollback(_bundles(data))}")
 
 
+def require_promoted(folder: Path) -> None:
+    """Raises DataError with the remedy when no model of this data set is served."""
+    if (folder / "bundles" / "current").is_file():
+        return
+    told = f"no trained model there; run `fusionrec train --data {folder.name}` first"
+    if any(folder.glob("bundles/*/manifest.json")):
+        told = f"a model is trained but none was promoted; `fusionrec models promote --data {folder.name}` says why"
+    raise DataError(told, pointer=str(folder))
+
+
 def _bundles(data: str) -> Path:
     settings = Settings.from_env()
     folder = settings.home / (data or settings.dataset)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from fusionrec.errors import BadInputError, DataError
 from training.commands.console import counted
+from training.commands.models import require_promoted
 from training.commands.places import require_out
 from training.commands.train import Data, open_dataset
 
@@ -52,6 +53,7 @@ def score(
         raise BadInputError(f"{out} is written as Parquet; name it {out.with_suffix(PARQUET).name}", pointer="--out")
     require_out(out)
     dataset, console = open_dataset(data), Console()
+    require_promoted(dataset.folder)
     bundle = load_bundle(FolderBundles(dataset.folder / "bundles").fetch())
     scorer = Scorer.open(bundle.ranker, bundle.manifest, threads or os.cpu_count() or 1)
     profiles = Profiles(dataset)

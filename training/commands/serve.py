@@ -16,6 +16,7 @@ from rich.console import Console
 from fusionrec.errors import DataError, FusionrecError
 from fusionrec.settings import Settings
 from training.commands.data import folder_name
+from training.commands.models import require_promoted
 
 SELF_CONTAINED: Final = ("completejourney", "movielens-100k")  # sources that need no file of the user's
 TIDY_S: Final = 20.0  # for an interrupted step to leave things in order
@@ -34,11 +35,7 @@ def serve(
 ) -> None:
     """The HTTP API on a local port, by the same handlers as in the cloud."""
     folder = Settings.from_env().home / folder_name(dataset)
-    if not (folder / "bundles" / "current").is_file():
-        trained = any(folder.glob("bundles/*/manifest.json"))
-        remedy = "a model is trained but none was promoted; `fusionrec models promote --data {}` says why"
-        remedy = remedy if trained else "no trained model there; run `fusionrec train --data {}` first"
-        raise DataError(remedy.format(dataset), pointer=str(folder))
+    require_promoted(folder)
     command = [sys.executable, "-m", "functions.local_server", "--port", str(port)]
     command += ["--user", user or typical_user(folder)]
     command += ["--open"] if open_access else []

@@ -135,5 +135,5 @@ def test_feast_itself_applies_the_repository(synced: Any) -> None:
 
 
 def test_a_store_that_was_never_filled_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailableError, match="run `fusionrec features sync`"):
+    with pytest.raises(StoreUnavailableError, match=f"run `fusionrec features sync --data {tmp_path.name}`"):
         open_local_store(tmp_path)

@@ -70,3 +70,13 @@ def test_what_is_refused_with_features_leaves_no_run(
     with pytest.raises(DataError):
         CliRunner().invoke(app, [command, "--data", "short"], catch_exceptions=False)
     assert sorted(short.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["score", "serve"])
+def test_without_a_model_the_remedy_names_the_data(shop: Path, command: str) -> None:
+    with pytest.raises(DataError, match="no trained model there; run `fusionrec train --data shop` first"):
+        CliRunner().invoke(app, [command, "--data", "shop"], catch_exceptions=False)
+    (shop / "bundles" / "v1").mkdir(parents=True)
+    (shop / "bundles" / "v1" / "manifest.json").touch()
+    with pytest.raises(DataError, match="none was promoted; `fusionrec models promote --data shop` says why"):
+        CliRunner().invoke(app, [command, "--data", "shop"], catch_exceptions=False)

@@ -85,7 +85,8 @@ def test_a_graph_that_does_not_load_is_not_promoted(bundles: Path) -> None:
 
 
 def test_there_is_no_way_back_to_what_was_never_there(bundles: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with pytest.raises(BundleError, match=r"no bundle .* was promoted yet; run `fusionrec models promote`"):
+    remedy = f"run `fusionrec models promote --data {bundles.parent.name}` first"
+    with pytest.raises(BundleError, match=f"no bundle .* was promoted yet; {remedy}"):
         rollback(bundles)
     with pytest.raises(BundleMissingError, match="no bundle in"):
         rollback(tmp_path_factory.mktemp("shop") / "bundles")
