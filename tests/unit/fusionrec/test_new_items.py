@@ -8,30 +8,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySlates
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures
 from fusionrec.feature_spec import USER_PROFILE
 from fusionrec.fresh import NEW, SHRINK, Fresh
 from fusionrec.reasons import Reasons
 from fusionrec.recommend import Recommender
 from fusionrec.scoring import Ranking
 from fusionrec.transforms import History
-from tests.suites.live_shop import LIKE_2_AND_9, LiveShop, ask, ids, item
+from tests.suites.live_shop import LIKE_2_AND_9, ask, ids, item
 from tests.suites.serving import NOW, NOW_MS
-
-
-@pytest.fixture
-def shop(toy_bundle) -> LiveShop:
-    return LiveShop(toy_bundle)
-
-
-@pytest.fixture
-def slates() -> MemorySlates:
-    return MemorySlates()
-
-
-@pytest.fixture
-def use_case(shop, slates) -> Recommender:
-    return Recommender(MemoryFeatures(FixedClock(NOW)), shop.models, slates, FixedClock(NOW))
 
 
 def test_the_next_slate_of_another_container_has_it_and_the_rest_as_before(use_case, shop) -> None:

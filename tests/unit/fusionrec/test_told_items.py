@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySlates
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures
 from fusionrec.catalogue_answers import similar_items
 from fusionrec.contracts.items import ItemAttributes
 from fusionrec.errors import BadInputError, StoreUnavailableError
 from fusionrec.recommend import Recommender
 from tests.suites.live_shop import LIKE_2_AND_9, LiveShop, ask, ids, item
 from tests.suites.serving import NOW
-
-
-@pytest.fixture
-def shop(toy_bundle) -> LiveShop:
-    return LiveShop(toy_bundle)
-
-
-@pytest.fixture
-def slates() -> MemorySlates:
-    return MemorySlates()
-
-
-@pytest.fixture
-def use_case(shop, slates) -> Recommender:
-    return Recommender(MemoryFeatures(FixedClock(NOW)), shop.models, slates, FixedClock(NOW))
 
 
 def test_similar_items_know_it_in_both_directions(shop) -> None:
