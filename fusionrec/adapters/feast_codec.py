@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any, Final, NamedTuple
@@ -63,20 +64,29 @@ _FIELDS: Final[dict[DType, str]] = {
 }
 
 
+def entity_key(view: FeatureView, key: str) -> Any:
+    """Feast's protobuf of an entity's key."""
+    return _feast.keys.EntityKey(join_keys=[view.join_key], entity_values=[_feast.values.Value(string_val=key)])
+
+
 def entity_id(view: FeatureView, key: str) -> str:
     """The partition key of an entity's row in Feast's DynamoDB tables."""
-    proto = _feast.keys.EntityKey(join_keys=[view.join_key], entity_values=[_feast.values.Value(string_val=key)])
-    encoded = _feast.encoding.serialize_entity_key(proto, entity_key_serialization_version=KEY_VERSION)
+    encoded = _feast.encoding.serialize_entity_key(entity_key(view, key), entity_key_serialization_version=KEY_VERSION)
     return mmh3.hash_bytes(encoded).hex()
 
 
-def encode_value(dtype: DType, value: Value) -> bytes:
+def encode_proto(dtype: DType, value: Value) -> Any:
+    """A plain value as Feast's Value."""
     proto = _feast.values.Value()
     if dtype.endswith("_list"):
         getattr(proto, _FIELDS[dtype]).val.extend(value)  # extending by nothing, too, makes it a value that is there
     else:
         setattr(proto, _FIELDS[dtype], value)
-    encoded: bytes = proto.SerializeToString()
+    return proto
+
+
+def encode_value(dtype: DType, value: Value) -> bytes:
+    encoded: bytes = encode_proto(dtype, value).SerializeToString()
     return encoded
 
 
@@ -92,22 +102,29 @@ def decode_proto(proto: Any, default: Value) -> Value:
     return plain
 
 
-def decode_value(data: bytes, default: Value) -> Value:
-    return decode_proto(_feast.values.Value.FromString(data), default)
+def encode_protos(view: FeatureView, row: Row) -> dict[str, Any]:
+    """Raises KeyError for a row that lacks a feature: a partial row would overwrite a whole one."""
+    return {feature.name: encode_proto(feature.dtype, row[feature.name]) for feature in view.features}
 
 
 def encode_row(view: FeatureView, row: Row) -> dict[str, bytes]:
-    """Raises KeyError for a row that lacks a feature: a partial row would overwrite a whole one."""
-    return {feature.name: encode_value(feature.dtype, row[feature.name]) for feature in view.features}
+    """Raises as `encode_protos` does."""
+    return {name: proto.SerializeToString() for name, proto in encode_protos(view, row).items()}
 
 
-def decode_row(view: FeatureView, values: dict[str, bytes]) -> Row:
+def decode_protos(view: FeatureView, values: Mapping[str, Any]) -> Row:
     """Features that the stored row lacks, from before they were added, get their defaults."""
     row = dict(default_row(view))
     for feature in view.features:
         if feature.name in values:
-            row[feature.name] = decode_value(values[feature.name], feature.default)
+            row[feature.name] = decode_proto(values[feature.name], feature.default)
     return row
+
+
+def decode_row(view: FeatureView, values: Mapping[str, bytes]) -> Row:
+    """As `decode_protos`."""
+    parse = _feast.values.Value.FromString
+    return decode_protos(view, {name: parse(value) for name, value in values.items()})
 
 
 def event_timestamp(event_at: int) -> str:

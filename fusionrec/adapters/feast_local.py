@@ -6,6 +6,8 @@ Slow to import (the Feast SDK); local serving and training use it, functions nev
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -56,4 +58,16 @@ def open_local_store(dataset_dir: Path) -> FeatureStore:
             "user_features",
             f"no feature store in {dataset_dir / 'feast'}; run `fusionrec features sync --data {dataset_dir.name}`",
         )
+    write_ahead(dataset_dir / "feast" / "online.db")
     return FeatureStore(config=local_config(dataset_dir))
+
+
+def write_ahead(database: Path) -> None:
+    """Have SQLite append what is written, from now on: a write costs half, and readers need not wait for it.
+
+    A missing file stays missing, so that `sync` sees it.
+    """
+    if not database.is_file() or not database.stat().st_size:
+        return
+    with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:  # where it cannot, all stays
+        connection.execute("pragma journal_mode = wal")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import runpy
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import botocore.session
+import pandas as pd
 import pytest
 from feast import FeatureStore, RepoConfig
 from moto import mock_aws
@@ -96,6 +99,31 @@ class TestSdkOnSqlite(FeatureReaderSuite):
         clock.move(DAY * (USER_SESSION.max_age_days + 1))
         assert features.read("u1", Countdown(5000)).session == default_row(USER_SESSION)
         assert dict(features.for_update().read("u1", Countdown(5000)).session) == SESSION
+
+    def test_it_writes_the_rows_that_the_push_writes(self, features: SdkFeatures, tmp_path: Path) -> None:
+        rows = {}
+        for how in (lambda: features.write("u1", SESSION, NOW_MS), lambda: self._push("u1")):
+            how()
+            with closing(sqlite3.connect(tmp_path / "online.db")) as connection, connection:
+                columns = "entity_key, feature_name, value, value_text, event_ts"  # created_ts is the time of the call
+                found = connection.execute(f"select {columns} from fusionrec_user_session").fetchall()
+                connection.execute("delete from fusionrec_user_session")
+            rows[how] = sorted(found)
+        written, pushed = rows.values()
+        assert len(written) == len(USER_SESSION.features)
+        assert written == pushed
+
+    def _push(self, user_id: str) -> None:
+        at = datetime.fromtimestamp(NOW_MS / 1000, UTC)
+        columns = {feature.name: [SESSION[feature.name]] for feature in USER_SESSION.features}
+        self.store.push(
+            USER_SESSION.name + "_push", pd.DataFrame({"user_id": [user_id], "event_timestamp": [at], **columns})
+        )
+
+    def test_who_changes_a_row_reads_no_profile(self, features: SdkFeatures) -> None:
+        write(self.store, USER_PROFILE, "u1", PROFILE, datetime.now(UTC))
+        assert features.read("u1", Countdown(5000)).profile != default_row(USER_PROFILE)
+        assert features.for_update().read("u1", Countdown(5000)).profile == default_row(USER_PROFILE)
 
     def test_a_store_that_is_gone_degrades_reads_and_fails_writes(self, features: SdkFeatures, tmp_path: Path) -> None:
         (tmp_path / "online.db").write_bytes(b"not a database " * 100)

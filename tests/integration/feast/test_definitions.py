@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,6 +135,19 @@ def test_feast_itself_applies_the_repository(synced: Any) -> None:
     store = open_local_store(synced.folder)
     assert {view.name for view in store.list_feature_views()} == {view.name for view in spec.VIEWS}
     assert {service.name for service in store.list_feature_services()} == set(spec.FEATURE_SERVICES)
+
+
+def test_an_opened_store_appends_what_is_written(synced: Any, tmp_path: Path) -> None:
+    (tmp_path / "feast").mkdir()
+    shutil.copy(synced.folder / "feast" / "registry.db", tmp_path / "feast" / "registry.db")
+    online = tmp_path / "feast" / "online.db"
+    open_local_store(tmp_path)
+    assert not online.exists()  # or `sync` would take it for filled
+    with closing(sqlite3.connect(online)) as connection:
+        connection.execute("create table something (id text)")
+    open_local_store(tmp_path)
+    with closing(sqlite3.connect(online)) as connection:
+        assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
 
 
 def test_a_store_that_was_never_filled_is_named(tmp_path: Path) -> None:

@@ -125,6 +125,8 @@ def test_the_command(fresh: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 def test_an_emptied_online_store_is_filled_again(synced: Dataset) -> None:
+    for file in (synced.folder / "feast").glob("online.db*"):
+        file.unlink()
     (synced.folder / "feast" / "online.db").write_bytes(b"")  # what SQLite leaves when a deleted one is opened
     progress = sync.Progress.load(synced)
     assert not sync.is_done(progress, synced)
