@@ -41,6 +41,21 @@ class Ranking:
     parts: tuple[str, ...]
 
 
+def session_options(threads: int = 1, *, optimised: bool) -> Any:
+    """How a ranker's graph is opened on the processor. optimised: as its manifest says."""
+    import onnxruntime as ort  # noqa: PLC0415 - 0.3 s, which only a process that ranks pays
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Spinning threads would burn the CPU share that a function pays for between two requests.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
 class Scorer:
     """Runs the graph; one session serves concurrent requests."""
 
@@ -51,19 +66,17 @@ class Scorer:
     @classmethod
     def open(cls, path: Path, manifest: Manifest, threads: int = 1) -> Scorer:
         """Raises BundleMismatchError when the graph cannot be loaded or has other inputs or outputs."""
-        import onnxruntime as ort  # noqa: PLC0415 - 0.3 s, which only a process that ranks pays
+        import onnxruntime as ort  # noqa: PLC0415 - as above
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Spinning threads would burn the CPU share that a function pays for between two requests.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(threads, optimised=manifest.optimised)
         available = ort.get_available_providers()
         try:
             if "CUDAExecutionProvider" in available:
                 with redirect_stdout(StringIO()):  # it prints what it misses; `on_gpu` tells if the graph runs there
                     ort.preload_dlls()  # CUDA's libraries from their pip packages, where the system has none
+                options.graph_optimization_level = (
+                    ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+                )  # for the GPU's own operators
             providers = [provider for provider in PROVIDERS if provider[0] in available]
             session = ort.InferenceSession(os.fspath(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated types for a graph it cannot load

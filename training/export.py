@@ -20,11 +20,12 @@ from fusionrec.bundle.content import write_content
 from fusionrec.bundle.manifest import Manifest, hash_files, write_manifest
 from fusionrec.errors import BundleError
 from fusionrec.feature_spec import EVENT_CODES, HISTORY_LENGTH, spec_hash
+from fusionrec.scoring import session_options
 from fusionrec.transforms import ModelInput
 from training.content_index import content_postings
 from training.fusion.ranker import FusedRanker
 from training.models.protocol import Part
-from training.onnx_graph import export_module
+from training.onnx_graph import export_module, optimise
 
 FEATURE_SERVICE: Final = "fused_ranker_v1"
 HISTORY_INPUTS: Final = ("history_items", "history_events", "history_age_days")
@@ -56,11 +57,12 @@ def export_part(part: Part, path: Path) -> None:
 
 
 def export_ranker(ranker: FusedRanker, path: Path) -> None:
-    """The fused ranker as one graph, dynamic in batch and history length."""
+    """The fused ranker as one graph, dynamic in batch and history length, optimised."""
     n_items = ranker.n_items
     eligible = torch.ones(2, n_items + 1, dtype=torch.bool)
     example = (*random_inputs(n_items, batch=2, length=7), eligible)
     export_module(ranker, path, example, (*HISTORY_INPUTS, "eligible"), OUTPUTS)
+    optimise(path)
 
 
 def random_inputs(n_items: int, batch: int, length: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -90,7 +92,7 @@ def check_parity(ranker: FusedRanker, path: Path) -> float:
 
     raises: BundleError when it exceeds 1e-4
     """
-    session = onnxruntime.InferenceSession(path)
+    session = onnxruntime.InferenceSession(path, session_options(optimised=True))
     worst = 0.0
     for batch, length in ((1, 1), (3, 50), (14, HISTORY_LENGTH)):
         inputs = random_inputs(ranker.n_items, batch, length, seed=batch)
@@ -188,6 +190,7 @@ def _manifest(version: str, folder: Path, ranker: FusedRanker, parts: BundlePart
         vocabulary_hash=vocabulary_hash(parts.item_ids),
         n_items=len(parts.item_ids),
         history_length=HISTORY_LENGTH,
+        optimised=True,
         top_k=ranker.top_k,
         parts=ranker.part_names,
         metrics={name: dict(values) for name, values in parts.metrics.items()},

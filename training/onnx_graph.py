@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir
+import onnxruntime
 import torch
 from onnx_ir import passes
 from onnx_ir.passes import common
@@ -43,6 +45,21 @@ def export_module(
             raise BundleError(f"torch could not export {type(module).__name__} to ONNX")
         _simplify(program.model)
     program.save(path, external_data=False)
+
+
+def optimise(path: Path) -> None:
+    """What onnxruntime does to a graph each time that it is opened, done once and for all, in place.
+
+    Standard operators only, so that any later version and any machine can run it; its further, own operators made a
+    ranker of ten parts 3 % faster. Opened without optimisation, this one is there in a third of the time, and answers
+    as fast.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = os.fspath(path.with_suffix(".optimised"))
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    path.with_suffix(".optimised").replace(path)
 
 
 def _simplify(model: onnx_ir.Model) -> None:

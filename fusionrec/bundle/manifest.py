@@ -34,6 +34,7 @@ class Manifest(BaseModel):
     vocabulary_hash: str
     n_items: int
     history_length: int  # longest history that the ranker was trained on
+    optimised: bool = False  # the graph, as far as opening it would; False: a bundle of before that was done
     top_k: int  # length of the ranking that the graph returns
     parts: tuple[str, ...]  # order of the contributions
     metrics: dict[str, dict[str, float]]  # model → metric → value on the test window

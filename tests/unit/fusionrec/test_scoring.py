@@ -10,8 +10,9 @@ import onnxruntime as ort
 import pytest
 
 from fusionrec.bundle.loader import load_bundle
+from fusionrec.bundle.manifest import Manifest
 from fusionrec.errors import BundleError, BundleMismatchError, VocabularyError
-from fusionrec.scoring import Scorer, by_popularity
+from fusionrec.scoring import Scorer, by_popularity, session_options
 from fusionrec.transforms import model_input
 
 
@@ -58,6 +59,13 @@ def test_a_graph_that_cannot_be_loaded_is_refused(bundle, tmp_path: Path) -> Non
     path.write_bytes(b"not a graph")
     with pytest.raises(BundleMismatchError, match=r"ranker\.onnx cannot be loaded"):
         Scorer.open(path, bundle.manifest)
+
+
+def test_only_a_graph_that_was_optimised_is_opened_as_it_is() -> None:
+    levels = ort.GraphOptimizationLevel
+    assert session_options(optimised=True).graph_optimization_level == levels.ORT_DISABLE_ALL
+    assert session_options(optimised=False).graph_optimization_level == levels.ORT_ENABLE_ALL
+    assert not Manifest.model_fields["optimised"].default  # as in the bundles of before
 
 
 def test_a_graph_with_other_inputs_is_refused(bundle, tmp_path: Path) -> None:
