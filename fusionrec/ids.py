@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+LONGEST: Final = 256  # characters
+
 # A regular expression that Python and RE2 (in DuckDB) read alike. Direction controls are these alone: a mark such as
 # U+200F, which scripts from right to left need, is fit.
 UNFIT: Final = "[\\x00-\\x1f\\x7f-\\x9f\u2028-\u202e\u2066-\u2069]"

@@ -58,12 +58,14 @@ def _iso_text(value: Any) -> Any:
 
 
 def _fit(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("blank", "white space alone is no id")
     if found := _UNFIT.search(value):
         raise PydanticCustomError("unfit", "{reason}: U+{code}", {"reason": ids.REASON, "code": f"{ord(found[0]):04X}"})
     return value
 
 
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=256), AfterValidator(_fit)]
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=ids.LONGEST), AfterValidator(_fit)]
 ItemId = _Id
 UserId = Annotated[_Id, BeforeValidator(_no_session)]
 SessionId = _Id

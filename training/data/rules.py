@@ -15,9 +15,12 @@ import ibis
 
 from fusionrec import ids
 from fusionrec.feature_spec import EVENT_TYPES
+from fusionrec.state_keys import SESSION_PREFIX
 
 EARLIEST: Final = datetime(1990, 1, 1)  # noqa: DTZ001  naive UTC, as in the raw frame; no shop on line before
 NEAR_DUPLICATE_S: Final = 2
+UNFIT: Final = f"is longer than {ids.LONGEST} characters, or {ids.REASON}"
+UNFIT_USER: Final = f"begins with {SESSION_PREFIX!r}, kept for sessions without a user, or {UNFIT}"
 ROBUST_SIGMAS: Final = 6.0  # how many robust standard deviations of the logarithm make an outlier
 BOT_MIN_EVENTS: Final = 200
 BOT_MEDIAN_GAP_S: Final = 1.0
@@ -40,6 +43,15 @@ def blank(value: Any) -> Any:
     return value.isnull() | (value.strip() == "")
 
 
+def unfit(value: Any) -> Any:
+    return value.re_search(ids.UNFIT) | (value.length() > ids.LONGEST)
+
+
+def unfit_user(value: Any) -> Any:
+    """Also what would be another's features: those of a session without a user."""
+    return unfit(value) | value.startswith(SESSION_PREFIX)
+
+
 def bought(t: Any) -> Any:
     return t.event_type == "purchase"
 
@@ -47,8 +59,8 @@ def bought(t: Any) -> Any:
 def line_rules(now: datetime) -> tuple[Rule, ...]:
     """Rules that look at one line alone; the first that matches is the one reported."""
     return (
-        Rule("unfit-user", "user_id", ids.REASON, lambda t: t.user_id.re_search(ids.UNFIT)),
-        Rule("unfit-item", "item_id", ids.REASON, lambda t: t.item_id.re_search(ids.UNFIT)),
+        Rule("unfit-user", "user_id", UNFIT_USER, lambda t: unfit_user(t.user_id)),
+        Rule("unfit-item", "item_id", UNFIT, lambda t: unfit(t.item_id)),
         Rule("missing-user", "user_id", "there is no user", lambda t: blank(t.user_id)),
         Rule("missing-item", "item_id", "there is no item", lambda t: blank(t.item_id)),
         Rule("missing-time", "sent_at", "there is no time", lambda t: t.sent_at.isnull()),

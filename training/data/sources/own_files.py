@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import ibis
 
-from fusionrec import ids
 from fusionrec.errors import DataError
+from training.data.rules import UNFIT, UNFIT_USER, unfit, unfit_user
 from training.data.sources.frame import ITEM_TEXTS, Defaults, Inputs, Raw, Source, complete
 from training.data.sources.tabular import read_file, rejected_rows, require
 
@@ -124,14 +124,15 @@ def entity_table(con: Any, name: str, path: Path | None, key: str) -> tuple[Any,
     require(lines, (key,), path)
     lines = lines.mutate(**{key: text_of(lines, key)})
     nameless = lines.filter(lines[key].isnull())
-    unfit = lines.filter(lines[key].re_search(ids.UNFIT))
-    known = lines.filter(lines[key].notnull() & ~lines[key].re_search(ids.UNFIT))
+    is_unfit, reason = (unfit_user, UNFIT_USER) if key == "userId" else (unfit, UNFIT)
+    refused = lines.filter(is_unfit(lines[key]))
+    known = lines.filter(lines[key].notnull() & ~is_unfit(lines[key]))
     known = known.mutate(repeat=ibis.row_number().over(ibis.window(group_by=key, order_by="line")))
     repeats = known.filter(known.repeat > 0)
     rejected = ibis.union(
         malformed,
         rejected_rows(nameless, path.name, f"missing-{key}", key, "there is no id"),
-        rejected_rows(unfit, path.name, f"unfit-{key}", key, ids.REASON),
+        rejected_rows(refused, path.name, f"unfit-{key}", key, reason),
         rejected_rows(repeats, path.name, f"repeated-{key}", key, "this id came before; the first row counts"),
     )
     return known.filter(known.repeat == 0).drop("repeat"), rejected
