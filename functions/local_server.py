@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from functions.local_gateway import Event, Gateway, refusal
 from functions.local_setup import configure
+from fusionrec.adapters.writers import writing
 from fusionrec.errors import BundleError, BundleMissingError, FusionrecError
 
 MAX_BODY_BYTES: Final = 10_000_000  # API Gateway's limit
@@ -131,15 +133,30 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="development: answer requests that carry no identity")
     parser.add_argument("--user", default="visitor-1", help="user id in the example requests")
     given = parser.parse_args()
-    try:
-        configure()
-        server = serve(given.port, open_access=given.open)
-        check_model()
-        warm_up()
-    except FusionrecError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: port {given.port} cannot be used ({error.strerror}); choose another with --port")
+    with ExitStack() as held:
+        try:
+            server = begun(given.port, held, open_access=given.open)
+        except FusionrecError as error:
+            sys.exit(f"error: {error}")
+        except OSError as error:
+            sys.exit(f"error: port {given.port} cannot be used ({error.strerror}); choose another with --port")
+        answer(server, given)
+
+
+def begun(port: int, held: ExitStack, *, open_access: bool) -> Server:
+    """A server with model and store open. held: closes what has to be, at the end. Raises FusionrecError, OSError."""
+    configure()
+    server = serve(port, open_access=open_access)
+    check_model()
+    from functions import wiring
+
+    held.enter_context(writing(wiring.settings().dataset_dir, alone=False))
+    warm_up()
+    return server
+
+
+def answer(server: Server, given: argparse.Namespace) -> None:
+    """Until Ctrl-C."""
     port = server.server_address[1]
     if given.open:
         print("OPEN DEVELOPMENT MODE: anyone on this machine can read and write every user. Never use it for a shop.")

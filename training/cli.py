@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final, NoReturn
+from importlib import metadata
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,9 +18,7 @@ from training.commands import ablate, data, events, features, models, score, sea
 
 INTERRUPTED: Final = 130
 
-app: Final = typer.Typer(
-    help="Recommendations for online shops: prepare data, train, evaluate, serve.", no_args_is_help=True
-)
+app: Final = typer.Typer(no_args_is_help=True)
 app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")
 app.add_typer(events.app, name="events")
@@ -33,6 +32,21 @@ app.command()(search.search)
 app.command()(score.score)
 app.command()(serve.serve)
 app.command()(serve.demo)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fusionrec {metadata.version('fusionrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Recommendations for online shops: prepare data, train, evaluate, serve."""
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from contextlib import nullcontext
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fusionrec.adapters.writers import writing
 from fusionrec.errors import BadInputError
 from fusionrec.settings import Settings
 from training.commands.console import counted
@@ -37,12 +39,12 @@ def replay(data: Name = "", start: From = "", end: To = "", log: LogPlace = "", 
 
     settings, window = Settings.from_env(), window_of(start, end)
     folder = data_folder(settings, data)
-    stores = cloud_stores(settings) if cloud else local_stores(folder)
     place = log or str(folder / "log" / "events")
     console = Console()
     wanted = hashlib.sha256(f"{place} {start} {end}".encode()).hexdigest()[:12]
     scratch = folder / "log" / f"replay-{'cloud' if cloud else 'local'}-{wanted}"
-    with bars(console) as report:
+    with nullcontext() if cloud else writing(folder, alone=True), bars(console) as report:
+        stores = cloud_stores(settings) if cloud else local_stores(folder)
         done = run(Log.at(place), window, stores.absorber, stores.links, scratch, report)
     what = f"{counted(done.n_events, 'event')} of {counted(done.n_users, 'user')}"
     console.print(f"{what} absorbed, {counted(done.n_links, 'log-in')} noted")
@@ -183,7 +185,8 @@ def redrive(
             if only_list:
                 outcome = work.list_files(letters)
             else:
-                outcome = work.redrive_files(letters, local_sink(folder), DeadLetterFiles(letters), progress)
+                with writing(folder, alone=True):
+                    outcome = work.redrive_files(letters, local_sink(folder), DeadLetterFiles(letters), progress)
     show(console, outcome, only_list)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from fusionrec.adapters.writers import writing
 from tests.integration.serving.conftest import DATASET, Api
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
@@ -53,6 +55,14 @@ def test_a_port_in_use_is_one_clear_line(api: Api, workspace: Path) -> None:
     assert done.returncode == 1
     assert f"port {port} cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_server_starts_beside_a_replay(workspace: Path, tmp_path: Path) -> None:
+    shutil.copytree(workspace / DATASET / "bundles", tmp_path / DATASET / "bundles")
+    with writing(tmp_path / DATASET, alone=True):
+        done = run(tmp_path, "functions.local_server", "--port", "0", "--open")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: a replay writes the live features")
 
 
 def test_a_bad_environment_names_the_variable(workspace: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fusionrec.adapters.local_files import DeadLetterFiles, EventFiles
+from fusionrec.adapters.writers import writing
 from fusionrec.errors import BadInputError, DataError
 from fusionrec.ports import Interaction
 from training.cli import app
@@ -91,3 +93,33 @@ def test_data_that_are_not_prepared_are_told_at_once(folder: Path, command: str)
     with pytest.raises(DataError, match=r"no prepared data in \S+nope; run `fusionrec data prepare` first"):
         run(command, "--data", "nope")
     assert not (folder.parent / "nope").exists()
+
+
+@pytest.mark.parametrize("command", ["replay", "redrive"])
+def test_nobody_writes_beside_a_server(folder: Path, command: str) -> None:
+    folder.mkdir()
+    with (
+        writing(folder, alone=False),
+        pytest.raises(BadInputError, match="a server or a replay writes the live features of shop; stop it") as caught,
+    ):
+        run(command)
+    assert caught.value.pointer == "--data"
+    with pytest.raises(DataError, match="no prepared data"):  # the server is gone
+        run(command)
+
+
+def test_servers_write_side_by_side_but_not_beside_a_replay(folder: Path) -> None:
+    folder.mkdir()
+    with writing(folder, alone=False), writing(folder, alone=False):
+        pass
+    with (
+        writing(folder, alone=True),
+        pytest.raises(BadInputError, match="a replay writes"),
+        writing(folder, alone=False),
+    ):
+        pass
+
+
+def test_the_version() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.output.split()) == (0, ["fusionrec", metadata.version("fusionrec")])
