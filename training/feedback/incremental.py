@@ -3,10 +3,11 @@
 EASE: the precision P = (XᵀX + λI)⁻¹ changes by two rank-one terms for each changed user, old row out, new row in:
     P' = P - P U (C⁻¹ + Uᵀ P U)⁻¹ Uᵀ P    with U = [old rows, new rows]ᵀ and C = diag(-1 …, +1 …)
 source: Woodbury 1950, "Inverting modified matrices", Memorandum Report 42, Princeton
-limits: O(H² k) for k changed users instead of O(H³), so it pays while k is well below H (items): from H / 5 on, the
-        precision is fitted anew. Rounding adds up over many updates: some columns of P are held against XᵀX + λI after
-        each, and P is fitted anew when they are off. The head takes in items that nobody had had, for whom P is 1 / λ,
-        while there is room; which items are in a full head is for the next training to say.
+limits: O(H² k) for k changed users (H items), so it pays while that is well below what a fit costs, which is O(H³), or
+        O(U³) and some sparse products where there are fewer users U; else the precision is fitted anew. Rounding adds
+        up over many updates: some columns of P are held against XᵀX + λI after each, and P is fitted anew when they
+        are off. The head takes in items that nobody had had, for whom P is 1 / λ, while there is room; which items are
+        in a full head is for the next training to say.
 
 Transitions: the counts are a sum over users, so the changed users' old histories are taken out, their new ones added.
 
@@ -30,7 +31,8 @@ from training.models.ease import Ease, EaseConfig, frequent_items, keep_dense, s
 from training.models.transitions import Transitions, TransitionsConfig, follow, successions
 
 Floats = npt.NDArray[np.float64]
-_PAYS: Final = 0.2  # changed users per item, up to which an update is cheaper than a fit
+_PAYS: Final = 0.8  # of a fit's cost, up to which an update is made
+_SPARSE: Final = 8.0  # what an operation of a sparse product costs, counted in those of a dense one
 _TOLERANCE: Final = 1e-6  # of P (XᵀX + λI) = I
 _N_CHECKED: Final = 8  # columns of P
 
@@ -43,11 +45,23 @@ class EasePrecision:
 
     @classmethod
     def fit(cls, seen: sp.csr_matrix, l2: float) -> Self:
-        """seen: (U, H), 1 where the user ever interacted with the item."""
-        gram = (seen.T @ seen).toarray().astype(np.float64)
-        gram[np.diag_indices_from(gram)] += l2
-        inverse, _ = la.lapack.dpotri(la.cholesky(gram, lower=True, overwrite_a=True), lower=1, overwrite_c=1)
-        return cls(np.tril(inverse) + np.tril(inverse, -1).T)
+        """seen: (U, H), 1 where the user ever interacted with the item.
+
+        With few users by Woodbury's identity for all of them: P = (I - Xᵀ (X Xᵀ + λI)⁻¹ X) / λ
+        """
+        if cls.fit_cost(seen) >= float(seen.shape[1]) ** 3:
+            return cls(_inverse_of_gram(seen, l2))
+        exact = seen.astype(np.float64)
+        precision = exact.T @ np.ascontiguousarray((exact.T @ _inverse_of_gram(exact.T.tocsr(), l2)).T)
+        precision /= -l2
+        precision[np.diag_indices_from(precision)] += 1.0 / l2
+        return cls(precision)
+
+    @staticmethod
+    def fit_cost(seen: sp.csr_matrix) -> float:
+        """In operations, on the side of the items or of the users, whichever is less."""
+        n_users, n_items = (float(size) for size in seen.shape)
+        return min(n_items**3, n_users**3 + _SPARSE * seen.nnz * (n_users + n_items))
 
     def update(self, old: sp.csr_matrix, new: sp.csr_matrix) -> None:
         """The changed users' rows before and after, (k, H) each; a new user's old row is empty.
@@ -83,6 +97,15 @@ class EasePrecision:
         return found
 
 
+def _inverse_of_gram(seen: sp.csr_matrix, l2: float) -> Floats:
+    """(XᵀX + λI)⁻¹, (H, H), for X (U, H)."""
+    gram = (seen.T @ seen).toarray().astype(np.float64)
+    gram[np.diag_indices_from(gram)] += l2
+    inverse, _ = la.lapack.dpotri(la.cholesky(gram, lower=True, overwrite_a=True), lower=1, overwrite_c=1)
+    whole: Floats = np.tril(inverse) + np.tril(inverse, -1).T
+    return whole
+
+
 def updated_follow(
     total: sp.csr_matrix, before: Interactions, after: Interactions, config: TransitionsConfig
 ) -> sp.csr_matrix:
@@ -115,7 +138,8 @@ class EaseUpkeep:
         old, new = seen_matrix(before), seen_matrix(after)
         changed = np.flatnonzero(sp.csr_matrix(old - new).getnnz(axis=1))
         self._take_in(new)
-        few, wanted = len(changed) < _PAYS * len(self.head), new[:, self.head]
+        wanted = new[:, self.head]
+        few = 4.0 * len(changed) * len(self.head) ** 2 < _PAYS * EasePrecision.fit_cost(wanted)
         if (
             few
             and self._updated(old[changed][:, self.head], wanted[changed])

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 
 from fusionrec.errors import DataError
 from fusionrec.feature_spec import DAY_MS
+from training.feedback import incremental
 from training.feedback.incremental import EasePrecision, updated_follow
 from training.interactions import Interactions
 from training.models.ease import dense_weights
@@ -39,6 +40,25 @@ def test_ease_after_an_update_is_ease_fitted_anew(seen: sp.csr_matrix, n_changed
 
 def test_the_fit_itself_is_ease(seen: sp.csr_matrix) -> None:
     assert_allclose(EasePrecision.fit(seen, L2).weights(), dense_weights(seen, L2).numpy(), atol=2e-6)
+
+
+def test_with_few_users_the_fit_is_made_on_their_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    seen = sp.csr_matrix((rng.random((9, 400)) < 0.02).astype(np.float32))
+    assert EasePrecision.fit_cost(seen) == 9**3 + 8 * seen.nnz * 409 < 400**3
+    sizes = []
+    inverse = incremental._inverse_of_gram
+
+    def watched(matrix: sp.csr_matrix, l2: float) -> np.ndarray:
+        sizes.append(matrix.shape[1])
+        return inverse(matrix, l2)
+
+    monkeypatch.setattr(incremental, "_inverse_of_gram", watched)
+    found = EasePrecision.fit(seen, L2)
+    assert sizes == [9]
+    gram = (seen.T @ seen).toarray().astype(np.float64) + L2 * np.eye(400)
+    assert_allclose(found.precision, np.linalg.inv(gram), atol=1e-12)
+    assert EasePrecision.fit_cost(sp.csr_matrix((9000, 400), dtype=np.float32)) == 400**3
 
 
 def test_forgetting_a_user_is_as_if_it_had_never_been(seen: sp.csr_matrix) -> None:
