@@ -70,7 +70,7 @@ def item_similarities(seen: sp.csr_matrix, config: ItemKnnConfig) -> sp.csr_matr
     """W, float32 (n_items + 1, n_items + 1), zero diagonal. seen: (U, n_items + 1), 1 = had it."""
     n_had = np.maximum(np.asarray(seen.sum(axis=1)).ravel(), 1.0)
     tamed = sp.csr_matrix(sp.diags((n_had**-config.user_power).astype(np.float32)) @ seen)
-    together = sp.csr_matrix(tamed.T @ tamed)
+    together = sp.csr_matrix(tamed.T.tocsr() @ tamed)  # rows times rows: half the time of columns times rows
     own = np.maximum(together.diagonal(), 1e-9)
     together.setdiag(0.0)
     together.eliminate_zeros()
