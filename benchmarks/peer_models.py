@@ -158,16 +158,16 @@ MODELS = {"rectools-sasrec": sasrec, "rectools-ease": ease, "implicit-als": Als,
 
 def main() -> None:
     warnings.simplefilter("ignore")
-    name, folder = sys.argv[1], Path(sys.argv[2])
+    name, folder, only_fit = sys.argv[1], Path(sys.argv[2]), sys.argv[3:] == ["--only-fit"]
     model = MODELS[name](Case.read(folder))
     wall, cpu = time.perf_counter(), time.process_time()
     model.fit()
     costs = {"fit_seconds": time.perf_counter() - wall, "fit_cpu_seconds": time.process_time() - cpu}
     costs["fit_peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    wall = time.perf_counter()
-    slates = model.recommend()
-    costs["recommend_seconds"] = time.perf_counter() - wall
-    np.save(folder / f"{name}.npy", slates)
+    if not only_fit:
+        wall = time.perf_counter()
+        np.save(folder / f"{name}.npy", model.recommend())
+        costs["recommend_seconds"] = time.perf_counter() - wall
     (folder / f"{name}.json").write_text(json.dumps({"settings": model.settings, **costs}))
 
 

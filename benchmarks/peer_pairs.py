@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.facts import facts, replace_between, write_result
-from benchmarks.peers import PYTHON, RESULTS, judge, run_peer, table, write_case
+from benchmarks.peers import PYTHON, RESULTS, fit_peer, judge, run_peer, table, write_case
 from training.commands.train import open_dataset
 from training.evaluate import rank
 from training.fusion.additive import AdditiveFusion
@@ -73,15 +73,17 @@ def pair(
 ) -> list[dict[str, Any]]:
     """Two rows: theirs and ours."""
     theirs, ours = [], []
-    for _ in range(max(1, times)):
-        slates, found = run_peer(PAIRS[own], folder)
-        theirs.append(found)
-        part, cost = fitted(own, cut, recipe)
-        ours.append(cost)
+    slates, found = run_peer(PAIRS[own], folder)
+    for _ in range(times - 1):
+        theirs.append(fit_peer(PAIRS[own], folder, "--only-fit"))
+        ours.append(fitted(own, cut, recipe)[1])
+    theirs.append(found)
+    part, cost = fitted(own, cut, recipe)
+    ours.append(cost)
     mine = slates_of(part, cut, data, mask)
     peak = {"fit_peak_mib": None}  # ours is fitted in the process that holds the data
     rows = [
-        {"model": PAIRS[own], "metrics": judge(slates, data, cut.test), **least(theirs)},
+        {"model": PAIRS[own], "metrics": judge(slates, data, cut.test), **found, **least(theirs)},
         {"model": f"{own.replace('_', ' ')}, ours", "metrics": judge(mine, data, cut.test), **peak, **least(ours)},
     ]
     return [{"pair": own, **facts(), **row} for row in rows]

@@ -80,13 +80,18 @@ def peer_code() -> str:
 
 def run_peer(name: str, folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The slates of a peer, int64 (n_users, n_results), and its settings and costs. Ends the program if it fails."""
-    command = [str(PYTHON), str(PEER_MODELS), name, str(folder)]
+    found = fit_peer(name, folder)
+    return np.load(folder / f"{name}.npy"), found
+
+
+def fit_peer(name: str, folder: Path, *options: str) -> dict[str, Any]:
+    """Its settings and costs; with the option `--only-fit` it answers nobody, which takes some of them minutes."""
+    command = [str(PYTHON), str(PEER_MODELS), name, str(folder), *options]
     environment = {**os.environ, **ENVIRONMENT.get(name, {})}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{name} failed:\n{done.stderr[-3000:]}")
-    found = {**json.loads((folder / f"{name}.json").read_text()), "measured_at": facts()["measured_at"]}
-    return np.load(folder / f"{name}.npy"), found
+    return {**json.loads((folder / f"{name}.json").read_text()), "measured_at": facts()["measured_at"]}
 
 
 def _peer(name: str, folder: Path, _run: Run) -> tuple[np.ndarray, dict[str, Any]]:
