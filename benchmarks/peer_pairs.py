@@ -1,6 +1,7 @@
 """`python -m benchmarks.peer_pairs [DATASET]`: a part of ours and the same model of a library, in turns.
 
-As in `benchmarks.peers`: the same interactions, histories, rule for seen items and judging, one thread, from ids alone.
+As in `benchmarks.peers`: the same interactions, histories, rule for seen items and judging, from ids alone; one thread,
+which OMP_NUM_THREADS=1 has to say before anything is imported.
 But without fusion and SASRec, which take hours, so that both of a pair meet the same load. Each is fitted `--times`
 times; the least CPU time counts. Writes benchmarks/results/peer-pairs-<name>.json and its table in docs/evaluation.md.
 """
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,17 +38,17 @@ from training.train import Prepared
 from training.variants import Variant
 
 K: Final = 50
-PAIRS: Final = {"als": "implicit-als", "item_knn": "lenskit-itemknn", "ease": "rectools-ease"}  # ours: theirs
-MAKERS: Final[dict[str, Callable[[int, Recipe], Part]]] = {
-    "item_knn": lambda n_items, recipe: ItemKnn(n_items, recipe.item_knn),
-    "als": lambda n_items, recipe: Als(n_items, recipe.als),
-    "ease": lambda n_items, recipe: Ease(n_items, recipe.ease),
+Maker = Callable[[int, Recipe], Part]
+PAIRS: Final[dict[str, tuple[str, Maker]]] = {  # ours: theirs, and what makes ours
+    "als": ("implicit-als", lambda n_items, recipe: Als(n_items, recipe.als)),
+    "item_knn": ("lenskit-itemknn", lambda n_items, recipe: ItemKnn(n_items, recipe.item_knn)),
+    "ease": ("rectools-ease", lambda n_items, recipe: Ease(n_items, recipe.ease)),
 }
 
 
 def fitted(name: str, cut: Split, recipe: Recipe) -> tuple[Part, dict[str, float]]:
     """The part as the recipe sets it, and what its fit took."""
-    part = MAKERS[name](cut.fit.n_items, recipe)
+    part = PAIRS[name][1](cut.fit.n_items, recipe)
     wall, cpu = time.perf_counter(), time.process_time()
     part.fit(cut.fit, cut.fit_now_ms)
     return part, {"fit_seconds": time.perf_counter() - wall, "fit_cpu_seconds": time.process_time() - cpu}
@@ -72,10 +74,10 @@ def pair(
     own: str, folder: Path, cut: Split, data: Interactions, recipe: Recipe, mask: bool, times: int
 ) -> list[dict[str, Any]]:
     """Two rows: theirs and ours."""
-    theirs, ours = [], []
-    slates, found = run_peer(PAIRS[own], folder)
+    theirs, ours, peer = [], [], PAIRS[own][0]
+    slates, found = run_peer(peer, folder)
     for _ in range(times - 1):
-        theirs.append(fit_peer(PAIRS[own], folder, "--only-fit"))
+        theirs.append(fit_peer(peer, folder, "--only-fit"))
         ours.append(fitted(own, cut, recipe)[1])
     theirs.append(found)
     part, cost = fitted(own, cut, recipe)
@@ -83,15 +85,16 @@ def pair(
     mine = slates_of(part, cut, data, mask)
     peak = {"fit_peak_mib": None}  # ours is fitted in the process that holds the data
     rows = [
-        {"model": PAIRS[own], "metrics": judge(slates, data, cut.test), **found, **least(theirs)},
+        {"model": peer, "metrics": judge(slates, data, cut.test), **found, **least(theirs)},
         {"model": f"{own.replace('_', ' ')}, ours", "metrics": judge(mine, data, cut.test), **peak, **least(ours)},
     ]
     return [{"pair": own, **facts(), **row} for row in rows]
 
 
-def kept(path: Path) -> list[dict[str, Any]]:
-    """The rows of earlier pairs, since each pair is written when it is done."""
-    return list(json.loads(path.read_text())["rows"]) if path.exists() else []
+def kept(path: Path, about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of earlier pairs, since each pair is written when it is done; none where they are of something else."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    return list(found["rows"]) if found and all(found[name] == told for name, told in about.items()) else []
 
 
 def main() -> None:
@@ -100,6 +103,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=PAIRS, default=list(PAIRS), help="these parts")
     parser.add_argument("--times", type=int, default=3, help="how often each is fitted; default 3")
     options = parser.parse_args()
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        sys.exit("run it with OMP_NUM_THREADS=1 in the environment: one thread each")
     if not PYTHON.exists():
         sys.exit(f"{PYTHON} is missing: run `make {PYTHON.parents[1]}/.ready`")
     prepared = Prepared.read(open_dataset(options.dataset), Variant(ids_only=True))
@@ -107,20 +112,21 @@ def main() -> None:
     cut = split(data, prepared.protocol, prepared.dataset.cutoffs)
     mask, recipe = not repeats_matter(cut.fit), Recipe.for_split(cut).with_everything(cut)
     path = RESULTS / f"peer-pairs-{options.dataset}.json"
-    rows = [row for row in kept(path) if row["pair"] not in options.only]
-    result: dict[str, Any] = {
+    about = {
         "dataset": prepared.dataset.name,
         "data_hash": prepared.dataset.data_hash,
         "protocol": prepared.protocol,
+        "seen": "mask" if mask else "keep",
+        "n_requests": len(cut.test.users),
     }
-    result |= {"seen": "mask" if mask else "keep", "n_requests": len(cut.test.users)}
+    rows = [row for row in kept(path, about) if row["pair"] not in options.only]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_case(folder, cut, data, mask, epochs=1)
         for own in options.only:
             rows += pair(own, folder, cut, data, recipe, mask, options.times)
             print(table(rows[-2:]), flush=True)
-            write_result(path, result | {"rows": rows})
+            write_result(path, about | {"rows": rows})
     replace_between(Path("docs/evaluation.md"), f"peer-pairs-{options.dataset}", table(rows))
 
 

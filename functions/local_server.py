@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 from functions.local_gateway import Event, Gateway, refusal
 from functions.local_setup import configure
 from fusionrec.adapters.writers import writing
-from fusionrec.errors import BundleError, BundleMissingError, FusionrecError
+from fusionrec.errors import BadInputError, BundleError, BundleMissingError, FusionrecError
 
 MAX_BODY_BYTES: Final = 10_000_000  # API Gateway's limit
 
@@ -138,19 +138,20 @@ def main() -> None:
             server = begun(given.port, held, open_access=given.open)
         except FusionrecError as error:
             sys.exit(f"error: {error}")
-        except OSError as error:
-            sys.exit(f"error: port {given.port} cannot be used ({error.strerror}); choose another with --port")
         answer(server, given)
 
 
 def begun(port: int, held: ExitStack, *, open_access: bool) -> Server:
-    """A server with model and store open. held: closes what has to be, at the end. Raises FusionrecError, OSError."""
+    """A server with model and store open. held: closes what has to be, at the end. Raises FusionrecError."""
     configure()
-    server = serve(port, open_access=open_access)
+    try:
+        server = serve(port, open_access=open_access)
+    except OSError as error:
+        raise BadInputError(f"port {port} cannot be used ({error.strerror}); choose another with --port") from None
     check_model()
     from functions import wiring
 
-    held.enter_context(writing(wiring.settings().dataset_dir, alone=False))
+    held.enter_context(writing(wiring.settings().dataset_dir))
     warm_up()
     return server
 

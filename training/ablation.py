@@ -95,7 +95,7 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
 
 
 def _by_halves(recipe: Recipe) -> StackerFitConfig:
-    """Three rounds in one, since each is looked at on all requests and only the last counts."""
+    """One round with the steps of three, since each is looked at on all requests and only the last counts."""
     usual = recipe.stacker or StackerFitConfig()
     longer = replace(usual, n_rounds=1, n_steps=3 * usual.n_steps, n_passes=3 * usual.n_passes)
     return replace(longer, n_folds=2, n_turns=2, n_held_out=_MOST_REQUESTS)

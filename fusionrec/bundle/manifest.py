@@ -19,7 +19,7 @@ FILE_NAME: Final = "manifest.json"
 class Manifest(BaseModel):
     """Schema version 1."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # a later one may say more
 
     schema_version: int = SCHEMA_VERSION
     model_version: str  # also the bundle's folder name: sortable, unique

@@ -21,6 +21,7 @@ from fusionrec import ids
 from fusionrec.state_keys import SESSION_PREFIX
 
 _UNFIT: Final = re.compile(ids.UNFIT)
+_BLANK: Final = re.compile(ids.BLANK)
 
 
 def to_camel(name: str) -> str:
@@ -58,7 +59,7 @@ def _iso_text(value: Any) -> Any:
 
 
 def _fit(value: str) -> str:
-    if not value.strip():
+    if _BLANK.search(value):
         raise PydanticCustomError("blank", "white space alone is no id")
     if found := _UNFIT.search(value):
         raise PydanticCustomError("unfit", "{reason}: U+{code}", {"reason": ids.REASON, "code": f"{ord(found[0]):04X}"})

@@ -43,7 +43,7 @@ def replay(data: Name = "", start: From = "", end: To = "", log: LogPlace = "", 
     console = Console()
     wanted = hashlib.sha256(f"{place} {start} {end}".encode()).hexdigest()[:12]
     scratch = folder / "log" / f"replay-{'cloud' if cloud else 'local'}-{wanted}"
-    with nullcontext() if cloud else writing(folder, alone=True), bars(console) as report:
+    with nullcontext() if cloud else writing(folder), bars(console) as report:
         stores = cloud_stores(settings) if cloud else local_stores(folder)
         done = run(Log.at(place), window, stores.absorber, stores.links, scratch, report)
     what = f"{counted(done.n_events, 'event')} of {counted(done.n_users, 'user')}"
@@ -185,7 +185,7 @@ def redrive(
             if only_list:
                 outcome = work.list_files(letters)
             else:
-                with writing(folder, alone=True):
+                with writing(folder):
                     outcome = work.redrive_files(letters, local_sink(folder), DeadLetterFiles(letters), progress)
     show(console, outcome, only_list)
 

@@ -40,7 +40,7 @@ class Rule:
 
 
 def blank(value: Any) -> Any:
-    return value.isnull() | (value.strip() == "")
+    return value.isnull() | value.re_search(ids.BLANK)
 
 
 def unfit(value: Any) -> Any:

@@ -39,7 +39,7 @@ _N_CHECKED: Final = 8  # columns of P
 
 @dataclass(slots=True)
 class EasePrecision:
-    """P of some items, float64 (H, H), symmetric: what EASE's weights are read off."""
+    """P of some items, float64 (H, H), symmetric but for rounding: what EASE's weights are read off."""
 
     precision: Floats
 

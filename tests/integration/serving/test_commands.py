@@ -59,10 +59,10 @@ def test_a_port_in_use_is_one_clear_line(api: Api, workspace: Path) -> None:
 
 def test_no_server_starts_beside_a_replay(workspace: Path, tmp_path: Path) -> None:
     shutil.copytree(workspace / DATASET / "bundles", tmp_path / DATASET / "bundles")
-    with writing(tmp_path / DATASET, alone=True):
+    with writing(tmp_path / DATASET):
         done = run(tmp_path, "functions.local_server", "--port", "0", "--open")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: a replay writes the live features")
+    assert done.stderr.startswith("error: another server, replay or redrive writes the live features")
 
 
 def test_a_bad_environment_names_the_variable(workspace: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,18 @@ def test_the_least_cpu_time_counts_and_all_are_told() -> None:
 
 def test_pairs_that_were_measured_before_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "pairs.json"
-    assert peer_pairs.kept(path) == []
-    path.write_text(json.dumps({"rows": [{"pair": "als"}]}))
-    assert peer_pairs.kept(path) == [{"pair": "als"}]
+    about = {"data_hash": "a", "seen": "mask"}
+    assert peer_pairs.kept(path, about) == []
+    path.write_text(json.dumps({**about, "rows": [{"pair": "als"}]}))
+    assert peer_pairs.kept(path, about) == [{"pair": "als"}]
+    assert peer_pairs.kept(path, about | {"data_hash": "b"}) == []
 
 
 def test_our_parts_are_fitted_as_the_recipe_says_and_rank_what_was_not_seen() -> None:
     data = two_taste_shop().interactions
-    cut = leave_one_out(data)
+    whole = leave_one_out(data)
+    asked = np.random.default_rng(0).permutation(len(whole.test.users))[:-3]  # not all, and in another order
+    cut = replace(whole, test=whole.test.take(asked))
     recipe = Recipe.for_split(cut).with_everything(cut)
     for name in peer_pairs.PAIRS:
         part, cost = peer_pairs.fitted(name, cut, recipe)

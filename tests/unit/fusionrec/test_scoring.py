@@ -116,3 +116,24 @@ def test_cuda_where_it_is_there_keeps_full_precision(bundle, monkeypatch: pytest
     )
     assert not Scorer.open(bundle.ranker, bundle.manifest).on_gpu
     assert asked == [[("CUDAExecutionProvider", {"use_tf32": "0"}), ("CPUExecutionProvider", {})]]
+
+
+@pytest.mark.parametrize(
+    ("optimised", "cuda", "level"),
+    [(True, False, "ORT_DISABLE_ALL"), (False, False, "ORT_ENABLE_ALL"), (True, True, "ORT_ENABLE_ALL")],
+)
+def test_a_graph_is_opened_as_its_manifest_says(
+    bundle, monkeypatch: pytest.MonkeyPatch, optimised: bool, cuda: bool, level: str
+) -> None:
+    levels = []
+    real, available = ort.InferenceSession, ["CUDAExecutionProvider"] * cuda + ["CPUExecutionProvider"]
+
+    def opened(path: str, options: ort.SessionOptions, providers: object) -> ort.InferenceSession:
+        levels.append(options.graph_optimization_level)
+        return real(path, options, ["CPUExecutionProvider"])
+
+    monkeypatch.setattr(ort, "get_available_providers", lambda: available)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None)
+    monkeypatch.setattr(ort, "InferenceSession", opened)
+    Scorer.open(bundle.ranker, bundle.manifest.model_copy(update={"optimised": optimised}))
+    assert levels == [getattr(ort.GraphOptimizationLevel, level)]

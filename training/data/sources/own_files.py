@@ -9,7 +9,7 @@ from typing import Any, Final
 import ibis
 
 from fusionrec.errors import DataError
-from training.data.rules import UNFIT, UNFIT_USER, unfit, unfit_user
+from training.data.rules import UNFIT, UNFIT_USER, blank, unfit, unfit_user
 from training.data.sources.frame import ITEM_TEXTS, Defaults, Inputs, Raw, Source, complete
 from training.data.sources.tabular import read_file, rejected_rows, require
 
@@ -123,10 +123,10 @@ def entity_table(con: Any, name: str, path: Path | None, key: str) -> tuple[Any,
     lines, malformed = read_file(con, name, path)
     require(lines, (key,), path)
     lines = lines.mutate(**{key: text_of(lines, key)})
-    nameless = lines.filter(lines[key].isnull())
+    nameless = lines.filter(blank(lines[key]))
     is_unfit, reason = (unfit_user, UNFIT_USER) if key == "userId" else (unfit, UNFIT)
     refused = lines.filter(is_unfit(lines[key]))
-    known = lines.filter(lines[key].notnull() & ~is_unfit(lines[key]))
+    known = lines.filter(~blank(lines[key]) & ~is_unfit(lines[key]))
     known = known.mutate(repeat=ibis.row_number().over(ibis.window(group_by=key, order_by="line")))
     repeats = known.filter(known.repeat > 0)
     rejected = ibis.union(

@@ -12,16 +12,17 @@ from pydantic import TypeAdapter, ValidationError
 from fusionrec.contracts.base import ItemId, UserId
 
 Shop = Any
+BLANK = {" ", "\u00a0", "\u3000 "}
 UNFIT = [0x00, 0x01, 0x09, 0x0A, 0x0D, 0x1F, 0x7F, 0x85, 0x9F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
 FIT = [0x20, 0x7E, 0xA0, 0xE9, 0x0627, 0x200E, 0x2027, 0x202F, 0x2065, 0x206A, 0x3042, 0x1F375]
 
 
 @pytest.mark.parametrize(("column", "rule"), [("userId", "unfit-user"), ("itemId", "unfit-item")])
 def test_files_and_the_api_refuse_the_same_ids(shop: Shop, column: str, rule: str) -> None:
-    ids = {f"a{chr(code)}b" for code in [*UNFIT, *FIT]} | {"l" * 256, "l" * 257, "é" * 256, "session:s", " "}
+    ids = {f"a{chr(code)}b" for code in [*UNFIT, *FIT]} | {"l" * 256, "l" * 257, "é" * 256, "session:s"} | BLANK
     refused = {each for each in ids if not accepted_by_the_api(each, UserId if column == "userId" else ItemId)}
     reserved = {"session:s"} if column == "userId" else set()
-    assert refused == {f"a{chr(code)}b" for code in UNFIT} | {"l" * 257, " "} | reserved
+    assert refused == {f"a{chr(code)}b" for code in UNFIT} | {"l" * 257} | BLANK | reserved
     rows = [{"userId": "u1", "itemId": "i1", "eventType": "view", "sentAt": "2026-03-05", column: each} for each in ids]
     path = shop.folder / "events.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
