@@ -49,7 +49,7 @@ class Recipe:
     slist: SlistConfig | None = None
     content: ContentConfig | None = None
     encoder: EncoderConfig | None = None
-    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    attention: AttentionConfig | None = field(default_factory=AttentionConfig)
     item_knn: ItemKnnConfig | None = None
     als: AlsConfig | None = None
     graph: GraphConfig | None = None
@@ -92,19 +92,20 @@ class Recipe:
         )
 
     def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
-        """As `with_sequence`, with more views of who had what, each cheap and wrong in its own way; where the catalogue
-        has words, with content in EASE, SLIST and transitions, too."""
-        recipe = replace(
-            self.with_sequence(data, fading),
-            attention=_attention_to_rare(data, self.attention),
-            item_knn=ItemKnnConfig(fading=fading),
-            als=AlsConfig(fading=fading),
-            graph=GraphConfig(n_factors=64, fading=fading),
-        )
+        """As `with_sequence`, with the graph. Where the catalogue has words, these are in EASE, SLIST, transitions and
+        graph, and nobody misses attention and more views of who had what (the ablation in docs/evaluation.md); where it
+        has none, those join, each wrong in its own way."""
+        recipe = replace(self.with_sequence(data, fading), graph=GraphConfig(n_factors=64, fading=fading))
         if data.content is None or recipe.transitions is None or recipe.slist is None:
-            return recipe
+            return replace(
+                recipe,
+                attention=self.attention and _attention_to_rare(data, self.attention),
+                item_knn=ItemKnnConfig(fading=fading),
+                als=AlsConfig(fading=fading),
+            )
         return replace(
             recipe,
+            attention=None,
             ease=replace(self.ease, l2=100.0, content=10.0),
             transitions=replace(recipe.transitions, n_alike=20, n_neighbours=256),
             slist=replace(recipe.slist, content=10.0, fading=fading),
@@ -119,6 +120,7 @@ class Recipe:
     def with_everything(self, split: Split) -> Recipe:
         """With every kind of part switched on: for finding out what each of them buys."""
         fading = self.ease.fading
+        attention = self.attention or _attention_to_rare(split.fit, _attention(split.fit, many=False))
         content = None if split.fit.content is None else ContentConfig(fading=fading)
         return replace(
             self,
@@ -130,7 +132,8 @@ class Recipe:
             als=self.als or AlsConfig(fading=fading),
             graph=self.graph or GraphConfig(fading=fading),
             two_tower=self.two_tower or TOWERS,
-            frequency=replace(self.attention, low_pass=0.5),
+            attention=attention,
+            frequency=replace(attention, low_pass=0.5),
         )
 
     def parts(self, n_items: int) -> tuple[Part, ...]:

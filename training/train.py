@@ -27,6 +27,7 @@ from training.item_columns import item_columns
 from training.labels import labels_hash, read_feedback
 from training.models.attention import Attention
 from training.models.ease import Ease
+from training.models.graph import Graph
 from training.models.popularity import Popularity
 from training.models.protocol import Part, Run
 from training.neighbours import nearest_by_vectors, strongest_weights
@@ -223,12 +224,12 @@ def keep_for_updates(prepared: Prepared, version: str, judged: Judged, parts: Se
 def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation) -> BundleParts:
     """Everything of a bundle besides the graph."""
     dataset = prepared.dataset
-    attention, ease = ranker.part(Attention), ranker.part(Ease)
+    ease, known = ranker.part(Ease), [part for part in ranker.parts if isinstance(part, Attention | Graph)]
     return BundleParts(
         item_ids=prepared.vocabulary.item_ids,
         columns=item_columns(dataset, prepared.vocabulary),
         neighbours={
-            "similar": nearest_by_vectors(attention.item_vectors(), N_NEIGHBOURS),
+            "similar": nearest_by_vectors(known[0].item_vectors(), N_NEIGHBOURS),  # attention's, else the graph's
             "complement": strongest_weights(ease, N_NEIGHBOURS, prepared.data if ease.config.content else None),
         },
         popularity=ranker.part(Popularity).popularity,

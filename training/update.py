@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from fusionrec.errors import DataError
+from fusionrec.errors import BadInputError, DataError
 from training import metrics, publish, update_state
 from training.data.dataset import Dataset
 from training.evaluate import FUSION, Evaluation, Seen, evaluate, rank
@@ -193,8 +193,12 @@ class Job:
     def _epochs(self, known: Interactions) -> int:
         if self.tuning is None:
             return 0
-        attention = next(part for part in self.source.state.fitted.parts if type(part) is Attention)
         fitted = self.source.state.fitted
+        attention = next((part for part in fitted.parts if type(part) is Attention), None)
+        if attention is None:
+            raise BadInputError(
+                "the model has no attention part that could learn on; leave it out", pointer="--fine-tune"
+            )
         return choose_epochs(attention, known, fitted.attention_ms, self.tuning, fitted.seen, self._step)
 
     def _ranker(self, known: Past, n_epochs: int, where: str) -> FusedRanker:
