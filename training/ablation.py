@@ -17,13 +17,14 @@ from torch import Tensor
 from training.devices import CPU, Device
 from training.evaluate import Seen
 from training.fusing import STEP_BACK, fit_first, fusion_key, labelled
+from training.fusion.additive import AdditiveFusion
 from training.fusion.candidates import EvidenceTable, tabulate
 from training.fusion.facts import ItemFacts
 from training.fusion.ranker import FusedRanker
 from training.fusion.stacker_fit import StackerFitConfig, held_out
 from training.interactions import Interactions, Requests
-from training.models.protocol import Progress, Run, silent
-from training.protocols import Split
+from training.models.protocol import Part, Progress, Run, silent
+from training.protocols import Past, Split
 from training.recipe import Recipe
 from training.stages import Cost, Stages, code_hash, key_of
 
@@ -74,19 +75,14 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
     usual, mask = Recipe.for_split(cut), seen == "mask"
     recipe = usual.with_everything(cut)
     parts, past = labelled(stages, recipe, data, cut, data_key)
-    past = replace(past, requests=_some(past.requests))
+    past = replace(past, requests=some(past.requests))
     key = key_of("ablation", fusion_key(recipe, data_key, mask), code_hash(["training.ablation"]))
     first = stages.once("first stage of all parts", key, lambda run: fit_first(recipe, data, parts, past, mask, run))
     names = [part.name for part in parts]
 
-    def table(device: Device) -> EvidenceTable:
-        ranker = FusedRanker(parts, first, recipe.top_k).eval()
-        facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
-        with device.holding(ranker):
-            return tabulate(ranker, facts, data, past.requests, mask_seen=mask)
-
     def work(run: Run) -> tuple[float, int, list[Worth], Worth | None]:
-        return worth_of_parts(table(run.device), names, _by_halves(recipe), run.progress, run.device)
+        table = evidence(parts, first, recipe, data, past, mask, run.device)
+        return worth_of_parts(table, names, by_halves(recipe), run.progress, run.device)
 
     ndcg, n_held_out, worth, together = stages.once("leaving out one part each", key, work)
     where = "" if recipe.labels == "validation" else STEP_BACK
@@ -94,14 +90,25 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
     return Ablation(ndcg, n_held_out, worth, together, [part.name for part in usual.parts(1)], seen, costs)
 
 
-def _by_halves(recipe: Recipe) -> StackerFitConfig:
+def evidence(
+    parts: Sequence[Part], first: AdditiveFusion, recipe: Recipe, data: Interactions, past: Past, mask: bool,
+    device: Device,
+) -> EvidenceTable:  # fmt: skip
+    """What these parts tell the second stage of the first one's candidates."""
+    ranker = FusedRanker(parts, first, recipe.top_k).eval()
+    facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
+    with device.holding(ranker):
+        return tabulate(ranker, facts, data, past.requests, mask_seen=mask)
+
+
+def by_halves(recipe: Recipe) -> StackerFitConfig:
     """One round with the steps of three, since each is looked at on all requests and only the last counts."""
     usual = recipe.stacker or StackerFitConfig()
     longer = replace(usual, n_rounds=1, n_steps=3 * usual.n_steps, n_passes=3 * usual.n_passes)
     return replace(longer, n_folds=2, n_turns=2, n_held_out=_MOST_REQUESTS)
 
 
-def _some(requests: Requests) -> Requests:
+def some(requests: Requests) -> Requests:
     """At most `_MOST_REQUESTS` of them."""
     return requests.take(np.sort(np.random.default_rng(0).permutation(len(requests.users))[:_MOST_REQUESTS]))
 
@@ -119,7 +126,7 @@ def worth_of_parts(
 
     def without(places: Sequence[int]) -> Worth:
         less = held_out(without_parts(table, places), config, device=device)
-        return _worth(", ".join(names[place] for place in places), whole, less)
+        return worth_of(", ".join(names[place] for place in places), whole, less)
 
     found = []
     for place in range(len(names)):
@@ -131,7 +138,7 @@ def worth_of_parts(
     return float(whole[-1].mean()), whole.shape[1], found, together
 
 
-def _worth(name: str, whole: Tensor, less: Tensor) -> Worth:
+def worth_of(name: str, whole: Tensor, less: Tensor) -> Worth:
     """whole, less: NDCG@10 of the same held-out requests after each round, (N, R); the last counts."""
     without = less[-1]
     loss = whole[-1] - without

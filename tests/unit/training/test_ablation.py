@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fusionrec.errors import BadInputError
 from fusionrec.feature_spec import DAY_MS, EVENT_CODES
 from training import ablation
 from training.ablation import Ablation, ablate, without_parts, worth_of_parts
@@ -17,6 +18,7 @@ from training.fusion.evidence import N_SHARED
 from training.fusion.stacker import StackerConfig
 from training.fusion.stacker_fit import StackerFitConfig
 from training.interactions import Interactions
+from training.leaving_out import leave_out
 from training.loop import LoopConfig
 from training.models.attention import AttentionConfig
 from training.models.graph import GraphConfig
@@ -170,3 +172,30 @@ class TestAblate:
     ) -> None:
         monkeypatch.setattr(ablation, "_MOST_REQUESTS", 15)
         assert ablated(walkers(), tmp_path, []).n_held_out == 15
+
+    def test_leaving_parts_out_altogether_costs_what_only_they_know(self, folder: Path) -> None:
+        data = walkers()
+        stages = Stages(folder, lambda *_: None)
+        cut = leave_one_out(data)
+        ndcg, n_held_out, worth = leave_out(stages, data, cut, "mask", "walkers", ["attention", "slist", "transitions"])
+        assert (n_held_out, worth.part) == (N_USERS, "attention, slist, transitions")
+        assert ndcg > 0.8
+        assert worth.without < ndcg
+        assert worth.loss == pytest.approx(ndcg - worth.without, abs=1e-6)
+        assert worth.low <= worth.loss <= worth.high
+        made = [path.name for path in folder.glob("fusion of *, held out-*")]
+        assert sorted(name.split()[2] for name in made) == ["4", "7"]  # transitions and slist are off in this recipe
+
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [(["magic"], "no part magic; there are popularity, ease, transitions"), (list("all"), "no part a, l")],
+    )
+    def test_parts_that_there_are_not_are_refused(self, folder: Path, names: list[str], told: str) -> None:
+        with pytest.raises(BadInputError, match=told) as caught:
+            leave_out(Stages(folder, lambda *_: None), walkers(), leave_one_out(walkers()), "mask", "walkers", names)
+        assert caught.value.pointer == "--without"
+
+    def test_something_has_to_be_left(self, folder: Path) -> None:
+        usual = ["popularity", "ease", "attention", "graph", "two_tower"]
+        with pytest.raises(BadInputError, match="nothing is left"):
+            leave_out(Stages(folder, lambda *_: None), walkers(), leave_one_out(walkers()), "mask", "walkers", usual)
