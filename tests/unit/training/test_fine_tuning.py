@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from fusionrec.errors import BadInputError
 from fusionrec.feature_spec import DAY_MS
 from training import fine_tuning
 from training.fine_tuning import FineTuneConfig, choose_epochs, fine_tune, stretches
 from training.interactions import Interactions
 from training.loop import LoopConfig
 from training.models.attention import Attention, AttentionConfig
+from training.models.ease import Ease, EaseConfig
 from training.models.windows import WindowsConfig
+from training.update import Job
 
 N_USERS, N_ITEMS, N_DAYS, NEW = 40, 12, 30, 20  # a day an event; from day 20 on everybody walks the other way
 
@@ -118,3 +124,13 @@ def test_no_epoch_is_chosen_where_none_helps(data: Interactions, part: Attention
     steady = walks()
     steady.items[:] = 1 + (np.repeat(np.arange(N_USERS), N_DAYS) + np.tile(np.arange(N_DAYS), N_USERS)) % N_ITEMS
     assert choose_epochs(part, steady, NEW * DAY_MS, FineTuneConfig(rate=30.0), "keep") == 0
+
+
+def test_a_model_without_attention_cannot_go_on_learning() -> None:
+    state = SimpleNamespace(fitted=SimpleNamespace(parts=(Ease(5, EaseConfig(l2=1.0)),)))
+    job: Any = SimpleNamespace(tuning=FineTuneConfig(), source=SimpleNamespace(state=state))
+    with pytest.raises(BadInputError, match="no attention part") as caught:
+        Job._epochs(job, walks())
+    assert caught.value.pointer == "--fine-tune"
+    job.tuning = None
+    assert Job._epochs(job, walks()) == 0
