@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -84,7 +87,13 @@ def warm_up() -> None:
     """Open the store before the first request: importing the SDK would use that one's time up."""
     from functions import wiring
 
-    wiring.profiles().users.read("warm-up", wiring.clock().deadline(60_000))
+    state = wiring.profiles().users.read("warm-up", wiring.clock().deadline(60_000))
+    if state.missing:
+        print(
+            f"warning: {' and '.join(state.missing)} cannot be read, slates go without them; "
+            f"`fusionrec features sync --data {wiring.settings().dataset}` fills them, in a folder that can be written",
+            file=sys.stderr,
+        )
 
 
 def check_model() -> None:
@@ -133,12 +142,22 @@ def main() -> None:
     parser.add_argument("--open", action="store_true", help="development: answer requests that carry no identity")
     parser.add_argument("--user", default="visitor-1", help="user id in the example requests")
     given = parser.parse_args()
-    with ExitStack() as held:
+    with ExitStack() as held, _leaving_at_ctrl_c():
         try:
             server = begun(given.port, held, open_access=given.open)
         except FusionrecError as error:
             sys.exit(f"error: {error}")
         answer(server, given)
+
+
+@contextmanager
+def _leaving_at_ctrl_c() -> Iterator[None]:
+    """While the server starts, too, whose imports would answer with a stack trace."""
+    before = signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def begun(port: int, held: ExitStack, *, open_access: bool) -> Server:
@@ -163,11 +182,13 @@ def answer(server: Server, given: argparse.Namespace) -> None:
         print("OPEN DEVELOPMENT MODE: anyone on this machine can read and write every user. Never use it for a shop.")
     else:
         print("requests to /v1 get 401: there is no identity provider here; --open serves without one, for development")
+    if starts := os.environ.get("FUSIONREC_CLOCK_STARTS_AT"):
+        print(f"the clock started at {starts}: an event of today may lie in its future, and is refused then")
     print(f"{examples(port, given.user)}\nlistening on http://127.0.0.1:{port}", flush=True)
     with server:
         try:
             server.serve_forever()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             print("stopped")
 
 

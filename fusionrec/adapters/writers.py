@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fusionrec.errors import BadInputError
+from fusionrec.errors import StoreUnavailableError
+from fusionrec.feature_spec import USER_SESSION
 
 
 @contextmanager
 def writing(dataset_dir: Path) -> Iterator[None]:
     """Held as long as features are written; the system takes it back from a process that is gone.
 
-    raises: BadInputError while another process writes
+    raises: StoreUnavailableError while another process writes
     """
     if not dataset_dir.is_dir():  # whoever needs it says so better
         yield
@@ -28,11 +29,8 @@ def writing(dataset_dir: Path) -> Iterator[None]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
-        raise BadInputError(
-            f"another server, replay or redrive writes the live features of {dataset_dir.name}; stop it, or wait until "
-            "it ends",
-            pointer="--data",
-        ) from None
+        detail = f"another server, replay or redrive writes those of {dataset_dir.name}; stop it, or wait until it ends"
+        raise StoreUnavailableError(USER_SESSION.name, detail) from None
     except OSError:
         pass  # a file system without locks
     try:

@@ -48,11 +48,8 @@ def replay(data: Name = "", start: From = "", end: To = "", log: LogPlace = "", 
         done = run(Log.at(place), window, stores.absorber, stores.links, scratch, report)
     what = f"{counted(done.n_events, 'event')} of {counted(done.n_users, 'user')}"
     console.print(f"{what} absorbed, {counted(done.n_links, 'log-in')} noted")
-    if done.gathered.rejected:
-        raise BadInputError(
-            f"{done.gathered.n_rejected} records could not be read; all others were",
-            pointer=str(done.gathered.rejected),
-        )
+    if done.gathered.flaw:
+        raise BadInputError(f"{done.gathered.flaw}; all others were", pointer=str(done.gathered.rejected))
 
 
 @app.command()
@@ -84,6 +81,8 @@ def labels(
     console.print(f"{counted(made.n_rows, 'label')}, {made.n_untouched} of items on display that were not touched")
     console.print(f"position bias: exposure = (1 + position) ** -{exposure.eta} ({how})")
     console.print(f"written to {folder / 'feedback' / 'labels.parquet'}")
+    if made.gathered.flaw:
+        console.print(f"{made.gathered.flaw}; all others were", style="yellow", markup=False)
 
 
 @app.command()

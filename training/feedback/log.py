@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -119,6 +119,7 @@ class Gathered:
     n_events: int = 0
     n_rejected: int = 0
     rejected: Path | None = None
+    flaw: str = ""  # how many could not be read, with the first one's place and reason; empty where all could
 
 
 def records(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -147,12 +148,21 @@ def gather(log: Log, window: Window, scratch: Path, report: Report) -> Gathered:
         found.parts.append(part)
         found.n_events += pq.read_metadata(part).num_rows
     report("reading the log", len(files), len(files))
-    flawed = sorted(scratch.glob("*.rejected.jsonl"))
-    lines = [line for path in flawed for line in path.read_text().splitlines()]
+    flawed = [part.with_suffix(".rejected.jsonl") for part in found.parts]  # not those of files as they were before
+    lines = [line for path in flawed if path.is_file() for line in path.read_text().splitlines()]
     if lines:
         found.n_rejected, found.rejected = len(lines), scratch / "rejected.jsonl"
         found.rejected.write_text("\n".join(lines) + "\n")
+        found.flaw = _told(lines)
     return found
+
+
+def _told(lines: Sequence[str]) -> str:
+    first = json.loads(lines[0])
+    where = f"{first['file']}, line {first['line']}: {first['field']} {first['reason']}".replace(":  ", ": ")
+    if len(lines) == 1:
+        return f"1 record could not be read ({where})"
+    return f"{len(lines)} records could not be read (the first: {where})"
 
 
 def _convert(log: Log, file: LogFile, window: Window, part: Path) -> None:
@@ -171,5 +181,6 @@ def _convert(log: Log, file: LogFile, window: Window, part: Path) -> None:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in flawed)
         part.with_suffix(".rejected.jsonl").write_text(text)
     unfinished = part.with_suffix(".tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), unfinished, compression="zstd")
+    with unfinished.open("wb") as file_:  # Python's errors name the file
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), file_, compression="zstd")
     unfinished.replace(part)

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import duckdb
 
-from fusionrec.absorb import MAX_USERS, Absorber
+from fusionrec.absorb import MAX_USERS, READ_MS, Absorber
 from fusionrec.errors import StoreUnavailableError
 from fusionrec.ports import IMPRESSION, Interaction, SessionLinks
 from fusionrec.state_keys import SESSION_PREFIX
@@ -110,14 +110,24 @@ def _absorb_all(
     progress = Progress.load(scratch / "progress.json", made_from, n_portions)
     for portion in range(n_portions):
         report("absorbing", portion, n_portions)
-        if portion not in progress.done:
+        owners = _portion(connection, portion, n_portions)
+        if portion not in progress.done or not _holds(absorber, next(owners, None)):
             for owner, events in _portion(connection, portion, n_portions):
                 _patiently(absorber, owner, events)
             for session_id, user_id, at in found[portion::n_portions]:
                 links.add(session_id, user_id, at)
             progress.finish(portion)
+    progress.path.unlink()  # what is run again begins again: rows may have been lost since
     report("absorbing", n_portions, n_portions)
     return n_users, len(found)
+
+
+def _holds(absorber: Absorber, first: tuple[str, list[Interaction]] | None) -> bool:
+    """Is the first user's row of a portion that was done still there? The store may be another one by now."""
+    if first is None:
+        return True
+    row = absorber.users.read(first[0], absorber.clock.deadline(READ_MS)).session
+    return bool(row["event_ids"]) or not any(event.is_act for event in first[1])
 
 
 def _run(connection: Any, statements: str, values: dict[str, Any]) -> None:

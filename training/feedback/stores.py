@@ -12,7 +12,7 @@ from fusionrec.adapters.item_counts import DynamoCounts
 from fusionrec.adapters.local_files import DeadLetterFiles, DirectSink
 from fusionrec.adapters.session_links import DynamoLinks, SqliteLinks
 from fusionrec.adapters.sqlite_counts import SqliteCounts
-from fusionrec.errors import BadInputError
+from fusionrec.errors import BadInputError, StoreUnavailableError
 from fusionrec.ports import SessionLinks
 from fusionrec.settings import Settings
 from training.data.dataset import Dataset
@@ -30,6 +30,10 @@ def local_stores(folder: Path) -> Stores:
     from fusionrec.adapters.feast_local import open_local_store  # noqa: PLC0415 - seconds of import
     from fusionrec.adapters.feast_sdk import SdkFeatures  # noqa: PLC0415
 
+    online = folder / "feast" / "online.db"
+    if not online.is_file() or not online.stat().st_size:
+        detail = f"{online} is missing or empty; run `fusionrec features sync --data {folder.name}` first"
+        raise StoreUnavailableError("user_features", detail)
     clock = SystemClock()
     features = SdkFeatures(open_local_store(folder), clock).for_update()
     links = SqliteLinks(folder / "log" / "session-links.db")

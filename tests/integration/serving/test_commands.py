@@ -62,7 +62,7 @@ def test_no_server_starts_beside_a_replay(workspace: Path, tmp_path: Path) -> No
     with writing(tmp_path / DATASET):
         done = run(tmp_path, "functions.local_server", "--port", "0", "--open")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: another server, replay or redrive writes the live features")
+    assert done.stderr.startswith("error: user_session: another server, replay or redrive writes those of")
 
 
 def test_a_bad_environment_names_the_variable(workspace: Path) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from fusionrec.adapters.local_files import DeadLetterFiles, EventFiles
 from fusionrec.adapters.writers import writing
-from fusionrec.errors import BadInputError, DataError
+from fusionrec.errors import BadInputError, DataError, StoreUnavailableError
 from fusionrec.ports import Interaction
 from training.cli import app
 
@@ -98,14 +98,11 @@ def test_data_that_are_not_prepared_are_told_at_once(folder: Path, command: str)
 @pytest.mark.parametrize("command", ["replay", "redrive"])
 def test_nobody_writes_beside_a_server(folder: Path, command: str) -> None:
     folder.mkdir()
-    with (
-        writing(folder),
-        pytest.raises(
-            BadInputError, match="another server, replay or redrive writes the live features of shop"
-        ) as caught,
-    ):
+    refused = pytest.raises(
+        StoreUnavailableError, match="another server, replay or redrive writes those of shop; stop it"
+    )
+    with writing(folder), refused:
         run(command)
-    assert caught.value.pointer == "--data"
     with pytest.raises(DataError, match="no prepared data"):  # the server is gone
         run(command)
 
@@ -113,10 +110,18 @@ def test_nobody_writes_beside_a_server(folder: Path, command: str) -> None:
 def test_one_writes_after_the_other(folder: Path) -> None:
     folder.mkdir()
     for _ in range(2):
-        with writing(folder), pytest.raises(BadInputError, match="another server"), writing(folder):
+        with writing(folder), pytest.raises(StoreUnavailableError, match="another server"), writing(folder):
             pass
 
 
 def test_the_version() -> None:
     told = CliRunner().invoke(app, ["--version"])
     assert (told.exit_code, told.output.split()) == (0, ["fusionrec", metadata.version("fusionrec")])
+
+
+def test_labels_tell_of_a_line_that_could_not_be_read(folder: Path) -> None:
+    EventFiles(folder / "log" / "events").append([Interaction("c", "u", "s", "b", "click", AT)])
+    [file] = (folder / "log" / "events").glob("*.jsonl")
+    file.write_text(file.read_text() + '{"half\n')
+    assert "1 record could not be read (" in run("labels")
+    assert ", line 2: is no JSON" in run("labels")

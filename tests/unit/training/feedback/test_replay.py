@@ -100,6 +100,37 @@ def test_an_interrupted_replay_continues_where_it_stopped(live, tmp_path, monkey
     assert len(absorbed) < len(live.rows[0])  # the portions that were done were not done again
 
 
+def test_an_interrupted_replay_begins_anew_where_the_rows_were_lost_since(live, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "PORTION", 60)
+
+    def interrupt(what: str, done: int, total: int) -> None:
+        if what == "absorbing" and done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(World(), tmp_path, report=interrupt)
+    another = World()
+    run(another, tmp_path)
+    assert another.rows == live.rows
+
+
+def test_a_line_that_cannot_be_read_is_told_and_holds_up_no_later_replay(live, tmp_path) -> None:
+    [file] = (tmp_path / "log").glob("*.jsonl")
+    whole = file.read_text()
+    file.write_text(whole + '{"half\n')
+    told = run(World(), tmp_path).gathered.flaw
+    n_lines = len(whole.splitlines())
+    assert told.startswith("1 record could not be read (") and f"{file.name}, line {n_lines + 1}: is no JSON" in told
+    another = World()
+    assert run(another, tmp_path).gathered.flaw  # again, into a store that is empty
+    assert another.rows == live.rows
+    file.write_text(whole)
+    mended = World()
+    assert run(mended, tmp_path).gathered.flaw == ""
+    assert mended.rows == live.rows
+    assert not (tmp_path / "scratch").exists()
+
+
 def test_a_store_that_throttles_is_asked_again(live, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(module, "PAUSE_S", 0.0)
     again, turns = World(), iter(range(10**6))
