@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,17 @@ from fusionrec.adapters.writers import writing
 from tests.integration.serving.conftest import DATASET, Api
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
+
+
+SLOWLY = """
+import time
+from functions import local_server
+def check_model():
+    print("loading", flush=True)
+    time.sleep(30)
+local_server.check_model = check_model
+local_server.main()
+"""
 
 
 def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,6 +67,17 @@ def test_a_port_in_use_is_one_clear_line(api: Api, workspace: Path) -> None:
     assert done.returncode == 1
     assert f"port {port} cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_the_server_starts_leaves_no_traceback(workspace: Path) -> None:
+    env = {**os.environ, "FUSIONREC_HOME": str(workspace), "FUSIONREC_DATASET": DATASET}
+    command = [sys.executable, "-c", SLOWLY, "--port", "0", "--open"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as starting:
+        assert starting.stdout is not None
+        assert starting.stdout.readline() == "loading\n"
+        starting.send_signal(signal.SIGINT)
+        told, complaints = starting.communicate(timeout=60)
+    assert (starting.returncode, told, complaints) == (130, "", "")
 
 
 def test_no_server_starts_beside_a_replay(workspace: Path, tmp_path: Path) -> None:
