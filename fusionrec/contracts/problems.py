@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from fusionrec.contracts.base import Answer
+from fusionrec.contracts.base import Answer, to_camel
 from fusionrec.contracts.recommendations import PLANNED_FIELDS
 
 OBJECT_WANTED: Final = "Input should be a JSON object"
@@ -51,6 +51,8 @@ def field_problem(error: Mapping[str, Any]) -> FieldProblem:
     if where == "query":
         pointer = "?" + "/".join(map(str, path))
     else:
+        if where == "path":  # our functions' arguments; the caller knows the path's own names
+            path = [to_camel(str(part)) for part in path]
         path = path if where in ("body", "path") else [where, *path] if where else []
         pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
     return FieldProblem(pointer=pointer, detail=_detail(error))

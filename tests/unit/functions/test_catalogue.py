@@ -96,3 +96,10 @@ def test_a_token_needs_the_scope(authorizer, status, shop) -> None:
     answer = Answer(handler(event, LocalContext("request-1")))
     assert answer.status == status
     assert bool(shop.objects.bodies) == (status == 201)
+
+
+def test_an_id_of_white_space_is_refused_under_the_paths_own_name() -> None:
+    answer = call(handler, "PUT", "/v1/items/ ", {"name": "x"})
+    assert answer.status == 422
+    [told] = answer.json["errors"]
+    assert told == {"pointer": "/itemId", "detail": "white space alone is no id; got ' '"}
