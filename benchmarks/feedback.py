@@ -1,7 +1,7 @@
 """Feedback under load: `python -m benchmarks.feedback [--quick]` writes benchmarks/results/feedback.json.
 
 consumer  events a second of one core through the consumer's own code: messages parsed, rows read, folded, written, to a
-          store in memory, and to the local store (Feast's SDK on SQLite)
+          store in memory, and to the local store (Feast's SDK on SQLite); counts of what is trending, too
 faults    a run in which consumers are killed, stores throttle and time out, and events come twice and shuffled; every
           row is compared with a sorted replay
 cold      the built consumer under Lambda's runtime: from nothing to its first batch, a warm batch, and one that fails
@@ -35,7 +35,7 @@ from benchmarks.feedback_server import call, ingesting, server, visible
 from benchmarks.feedback_world import CLOCK, Faults, World, history, replayed
 from benchmarks.serving_world import random_world, user_ids
 from fusionrec.absorb import Absorber, Consumer, Delivery
-from fusionrec.adapters.memory import MemoryDeadLetters, MemoryFeatures, MemoryLinks, MemorySink
+from fusionrec.adapters.memory import MemoryCounts, MemoryDeadLetters, MemoryFeatures, MemoryLinks, MemorySink
 from fusionrec.messages import to_message
 from fusionrec.ports import Interaction
 
@@ -43,7 +43,7 @@ RESULTS: Final = Path("benchmarks/results")
 BATCH: Final = 10
 
 
-def consumer_rate(n_events: int, features: Any, clock: Any = CLOCK) -> dict[str, Any]:
+def consumer_rate(n_events: int, features: Any, counts: Any) -> dict[str, Any]:
     """Events a second of CPU time, batches of ten as Lambda gets them; each user's rows fill up to their full length.
 
     A batch holds the next ten events of the shop, so mostly those of several users: nothing is gained by grouping.
@@ -57,7 +57,7 @@ def consumer_rate(n_events: int, features: Any, clock: Any = CLOCK) -> dict[str,
         ]
         for place in range(0, len(events), BATCH)
     ]
-    consumer = Consumer(Absorber(features, features, clock, MemoryLinks()), MemorySink(), MemoryDeadLetters())
+    consumer = Consumer(Absorber(features, features, CLOCK, MemoryLinks(), counts), MemorySink(), MemoryDeadLetters())
     wall, cpu = time.perf_counter(), time.process_time()
     for batch in batches:
         if consumer.consume(batch):
@@ -130,7 +130,7 @@ def incremental(n_items: int, n_users: int, n_changed: int) -> dict[str, Any]:
 
 
 def in_memory_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "consumer_in_memory", consumer_rate(5_000 if quick else 100_000, MemoryFeatures(CLOCK))
+    yield "consumer_in_memory", consumer_rate(5_000 if quick else 100_000, MemoryFeatures(CLOCK), MemoryCounts())
     yield "incremental_ease", incremental(*((500, 2_000, 20) if quick else (4_000, 20_000, 100)))
     yield "faults", fault_run(5_000 if quick else 200_000)
 
@@ -138,8 +138,10 @@ def in_memory_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:
 def sqlite_rate(folder: Path, n_events: int) -> dict[str, Any]:
     from fusionrec.adapters.feast_local import open_local_store  # noqa: PLC0415 - seconds of import
     from fusionrec.adapters.feast_sdk import SdkFeatures  # noqa: PLC0415
+    from fusionrec.adapters.sqlite_counts import SqliteCounts  # noqa: PLC0415
 
-    return consumer_rate(n_events, SdkFeatures(open_local_store(folder), CLOCK).for_update())
+    counts = SqliteCounts(folder / "log" / "item-counts.db")
+    return consumer_rate(n_events, SdkFeatures(open_local_store(folder), CLOCK).for_update(), counts)
 
 
 def server_cases(quick: bool) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -59,6 +61,37 @@ class TestSqlite(ItemCountsSuite):
         (tmp_path / "counts.db").write_text("no database, but long enough to be taken for one" * 40)
         with pytest.raises(StoreUnavailableError, match="item_counts"):
             SqliteCounts(tmp_path / "counts.db").add([touch()])
+
+    def test_a_file_that_was_replaced_is_opened_anew(self, tmp_path: Path) -> None:
+        path = tmp_path / "counts.db"
+        counts = SqliteCounts(path)
+        counts.add([touch()])
+        for file in tmp_path.glob("counts.db*"):
+            file.rename(tmp_path / f"old-{file.name}")
+        assert counts.hours(HOUR, HOUR, SOON) == {}
+        counts.add([touch()])
+        assert SqliteCounts(path).hours(HOUR, HOUR, SOON) == counts.hours(HOUR, HOUR, SOON) != {}
+
+    def test_two_processes_add_in_turns(self, tmp_path: Path) -> None:
+        one, other = SqliteCounts(tmp_path / "counts.db"), SqliteCounts(tmp_path / "counts.db")
+        for n in range(3):
+            one.add([touch(who=f"a{n}")])
+            other.add([touch(who=f"b{n}")])
+        alone = SqliteCounts(tmp_path / "alone.db")
+        alone.add([touch(who=f"{side}{n}") for side in "ab" for n in range(3)])
+        assert one.hours(HOUR, HOUR, SOON) == other.hours(HOUR, HOUR, SOON) == alone.hours(HOUR, HOUR, SOON)
+
+    def test_an_error_leaves_it_usable(self, tmp_path: Path) -> None:
+        path = tmp_path / "counts.db"
+        counts = SqliteCounts(path)
+        counts.add([touch(who="a")])
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("drop table total")
+            other.commit()
+        with pytest.raises(StoreUnavailableError, match="item_counts"):
+            counts.add([touch(who="b")])
+        counts.add([touch(who="b")])  # opened anew, which makes the table again
+        assert counts.hours(HOUR, HOUR, SOON)
 
     def test_what_nobody_reads_is_forgotten(self, tmp_path: Path) -> None:
         counts = SqliteCounts(tmp_path / "counts.db")
