@@ -140,8 +140,9 @@ def test_concurrent_requests_get_their_own_answers(api: Api) -> None:
     assert answers == users
 
 
-def test_without_open_every_call_needs_an_identity(workspace: Path, start_server: StartServer) -> None:
-    closed = start_server(workspace)
+def test_without_open_every_call_needs_an_identity(workspace: Path, tmp_path: Path, start_server: StartServer) -> None:
+    shutil.copytree(workspace / DATASET, tmp_path / DATASET)  # one server a data set
+    closed = start_server(tmp_path)
     assert "--open" in closed.banner
     assert "OPEN DEVELOPMENT MODE" not in closed.banner
     for method, path in [("POST", "/v1/recommendations"), ("GET", "/v1/users/shopper/profile"), ("POST", "/v1/events")]:
