@@ -224,12 +224,13 @@ def keep_for_updates(prepared: Prepared, version: str, judged: Judged, parts: Se
 def bundle_parts(prepared: Prepared, ranker: FusedRanker, evaluation: Evaluation) -> BundleParts:
     """Everything of a bundle besides the graph."""
     dataset = prepared.dataset
-    ease, known = ranker.part(Ease), [part for part in ranker.parts if isinstance(part, Attention | Graph)]
+    ease = ranker.part(Ease)
+    placed = next(part for part in ranker.parts if isinstance(part, Attention | Graph))  # attention where it is on
     return BundleParts(
         item_ids=prepared.vocabulary.item_ids,
         columns=item_columns(dataset, prepared.vocabulary),
         neighbours={
-            "similar": nearest_by_vectors(known[0].item_vectors(), N_NEIGHBOURS),  # attention's, else the graph's
+            "similar": nearest_by_vectors(placed.item_vectors(), N_NEIGHBOURS),
             "complement": strongest_weights(ease, N_NEIGHBOURS, prepared.data if ease.config.content else None),
         },
         popularity=ranker.part(Popularity).popularity,
