@@ -74,9 +74,8 @@ class Scorer:
             if "CUDAExecutionProvider" in available:
                 with redirect_stdout(StringIO()):  # it prints what it misses; `on_gpu` tells if the graph runs there
                     ort.preload_dlls()  # CUDA's libraries from their pip packages, where the system has none
-                options.graph_optimization_level = (
-                    ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-                )  # for the GPU's own operators
+                # What was optimised for every machine may still be made of the GPU's own operators.
+                options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
             providers = [provider for provider in PROVIDERS if provider[0] in available]
             session = ort.InferenceSession(os.fspath(path), options, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated types for a graph it cannot load

@@ -68,14 +68,17 @@ class SqliteCounts:
     def _connected(self) -> Iterator[sqlite3.Connection]:
         with self._lock, _guarded():
             try:
-                if self._held is None or not self._path.exists() or self._path.stat().st_ino != self._held[0]:
+                if self._held is None or self._held[0] != self._inode():
                     self._close()
                     connection = self._open()
-                    self._held = (self._path.stat().st_ino, connection)
+                    self._held = (self._inode(), connection)
                 yield self._held[1]
             except BaseException:
                 self._close()
                 raise
+
+    def _inode(self) -> int:
+        return self._path.stat().st_ino if self._path.exists() else 0
 
     def _close(self) -> None:
         if self._held is not None:
