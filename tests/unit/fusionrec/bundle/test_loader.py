@@ -30,7 +30,7 @@ def test_a_whole_bundle_loads(folder: Path) -> None:
     assert bundle.neighbours["similar"].items.shape == (11, 50)
 
 
-@pytest.mark.parametrize("name", ["ranker.onnx", "popularity.npy", "catalogue/name.bytes.npy"])
+@pytest.mark.parametrize("name", ["ranker.onnx", "ranker.onnx.data", "popularity.npy", "catalogue/name.bytes.npy"])
 def test_a_changed_byte_is_found_and_the_file_named(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[-1] ^= 1
