@@ -16,15 +16,12 @@ from torch import Tensor
 
 from training.devices import CPU, Device
 from training.evaluate import Seen
-from training.fusing import STEP_BACK, fit_first, fusion_key, labelled
-from training.fusion.additive import AdditiveFusion
-from training.fusion.candidates import EvidenceTable, tabulate
-from training.fusion.facts import ItemFacts
-from training.fusion.ranker import FusedRanker
+from training.fusing import STEP_BACK, evidence, fit_first, fusion_key, labelled
+from training.fusion.candidates import EvidenceTable
 from training.fusion.stacker_fit import StackerFitConfig, held_out
 from training.interactions import Interactions, Requests
-from training.models.protocol import Part, Progress, Run, silent
-from training.protocols import Past, Split
+from training.models.protocol import Progress, Run, silent
+from training.protocols import Split
 from training.recipe import Recipe
 from training.stages import Cost, Stages, code_hash, key_of
 
@@ -81,24 +78,13 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
     names = [part.name for part in parts]
 
     def work(run: Run) -> tuple[float, int, list[Worth], Worth | None]:
-        table = evidence(parts, first, recipe, data, past, mask, run.device)
+        table = evidence(recipe, data, first, parts, past, mask, replace(run, progress=silent))
         return worth_of_parts(table, names, by_halves(recipe), run.progress, run.device)
 
     ndcg, n_held_out, worth, together = stages.once("leaving out one part each", key, work)
     where = "" if recipe.labels == "validation" else STEP_BACK
     costs = {name: stages.costs[f"{name}{where}"] for name in names}
     return Ablation(ndcg, n_held_out, worth, together, [part.name for part in usual.parts(1)], seen, costs)
-
-
-def evidence(
-    parts: Sequence[Part], first: AdditiveFusion, recipe: Recipe, data: Interactions, past: Past, mask: bool,
-    device: Device,
-) -> EvidenceTable:  # fmt: skip
-    """What these parts tell the second stage of the first one's candidates."""
-    ranker = FusedRanker(parts, first, recipe.top_k).eval()
-    facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
-    with device.holding(ranker):
-        return tabulate(ranker, facts, data, past.requests, mask_seen=mask)
 
 
 def by_halves(recipe: Recipe) -> StackerFitConfig:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from training.fusion.additive import AdditiveFusion
-from training.fusion.candidates import collect, tabulate
+from training.fusion.candidates import EvidenceTable, collect, tabulate
 from training.fusion.facts import ItemFacts
 from training.fusion.fit import fit_fusion
 from training.fusion.ranker import FusedRanker, SecondStage
@@ -108,11 +108,23 @@ def fit_second(
     run: Run,
 ) -> tuple[Ensemble | None, Choice]:
     """The stacker, from the first stage's candidates. The recipe has a second stage."""
+    half = replace(run, progress=lambda share: run.progress(0.5 * share))
+    table = evidence(recipe, data, first, parts, past, mask_seen, half)
+    config = recipe.stacker or StackerFitConfig()
+    return fit_stacker(table, config, lambda share: run.progress(0.5 + 0.5 * share), run.device)
+
+
+def evidence(
+    recipe: Recipe,
+    data: Interactions,
+    first: AdditiveFusion,
+    parts: Sequence[Part],
+    past: Past,
+    mask_seen: bool,
+    run: Run,
+) -> EvidenceTable:
+    """What these parts tell the second stage of the first one's candidates."""
     ranker = FusedRanker(parts, first, recipe.top_k).eval()
     facts = ItemFacts(data.n_items).fit(past.fit, past.now_ms)
     with run.device.holding(ranker):
-        table = tabulate(
-            ranker, facts, data, past.requests, mask_seen=mask_seen, progress=lambda share: run.progress(0.5 * share)
-        )
-    config = recipe.stacker or StackerFitConfig()
-    return fit_stacker(table, config, lambda share: run.progress(0.5 + 0.5 * share), run.device)
+        return tabulate(ranker, facts, data, past.requests, mask_seen=mask_seen, progress=run.progress)

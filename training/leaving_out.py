@@ -12,12 +12,12 @@ from dataclasses import replace
 from torch import Tensor
 
 from fusionrec.errors import BadInputError
-from training.ablation import Worth, by_halves, evidence, some, worth_of
+from training.ablation import Worth, by_halves, some, worth_of
 from training.evaluate import Seen
-from training.fusing import fit_first, fusion_key, labelled
+from training.fusing import evidence, fit_first, fusion_key, labelled
 from training.fusion.stacker_fit import held_out
 from training.interactions import Interactions
-from training.models.protocol import Part, Run
+from training.models.protocol import Part, Run, silent
 from training.protocols import Split
 from training.recipe import Recipe
 from training.stages import Stages, code_hash, key_of
@@ -49,7 +49,7 @@ def leave_out(
 
         def work(run: Run) -> Tensor:
             first = fit_first(recipe, data, chosen, past, mask, run)
-            table = evidence(chosen, first, recipe, data, past, mask, run.device)
+            table = evidence(recipe, data, first, chosen, past, mask, replace(run, progress=silent))
             return held_out(table, by_halves(recipe), device=run.device)
 
         return stages.once(f"fusion of {len(told)} parts, held out", key, work)
