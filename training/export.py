@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ HISTORY_INPUTS: Final = ("history_items", "history_events", "history_age_days")
 OUTPUTS: Final = ("items", "scores", "contributions", "base")
 N_NEIGHBOURS: Final = 50
 MAX_GRAPH_MB: Final = 1000.0  # a function of 1,769 MB has to hold it beside everything else
+ABANDONED_S: Final = 24 * 3600  # no export takes that long
 TOLERANCE: Final = 1e-4  # relative to the largest score of the answer
 
 
@@ -155,6 +157,7 @@ def write_bundle(folder: Path, ranker: FusedRanker, parts: BundleParts, *, creat
     """Write, check and hash a bundle; it appears under its name only when it is whole. Returns `folder`."""
     if folder.exists():
         raise BundleError(f"{folder} exists already; a bundle is never overwritten")
+    remove_abandoned(folder.parent)
     work = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     try:
@@ -174,6 +177,13 @@ def write_bundle(folder: Path, ranker: FusedRanker, parts: BundleParts, *, creat
         shutil.rmtree(work, ignore_errors=True)
         raise
     return folder
+
+
+def remove_abandoned(bundles: Path) -> None:
+    """What exports that were killed left behind; a folder that is younger may be one that is being written."""
+    for folder in bundles.glob(".*.part"):
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _manifest(version: str, folder: Path, ranker: FusedRanker, parts: BundleParts, created_at: datetime) -> Manifest:

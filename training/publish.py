@@ -30,14 +30,22 @@ class Published:
     previous: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A folder whose manifest cannot be read, or was written for other code, and why."""
+
+    version: str
+    flaw: str
+
+
 def pointer(bundles: Path, name: str = CURRENT) -> str:
     """The version that a pointer names, or ''."""
     path = bundles / name
     return path.read_text().strip() if path.is_file() else ""
 
 
-def published(bundles: Path) -> list[Published]:
-    """All bundles, oldest first. Raises BundleMissingError when the folder holds none."""
+def published(bundles: Path) -> tuple[list[Published], list[Unreadable]]:
+    """All bundles, oldest first, and what cannot be read. Raises BundleMissingError when the folder holds neither."""
     folders = sorted(path.parent for path in bundles.glob("*/manifest.json") if not path.parent.name.startswith("."))
     if not folders:
         data = bundles.parent.name
@@ -45,7 +53,21 @@ def published(bundles: Path) -> list[Published]:
             f"no bundle in {bundles}; run `fusionrec train --data {data}` first, or name another data set with --data"
         )
     current, previous = pointer(bundles), pointer(bundles, PREVIOUS)
-    return [Published(read_manifest(path), path.name == current, path.name == previous) for path in folders]
+    found, broken = [], []
+    for path in folders:
+        try:
+            found.append(Published(read_manifest(path), path.name == current, path.name == previous))
+        except BundleError as error:
+            broken.append(Unreadable(path.name, str(error)))
+    return found, broken
+
+
+def newest(bundles: Path) -> str:
+    """The version of the newest bundle that can be read. Raises BundleError when there is none."""
+    found, broken = published(bundles)
+    if not found:
+        raise BundleError(f"no bundle of {bundles} can be read; the newest: {broken[-1].flaw}")
+    return found[-1].manifest.model_version
 
 
 def check(bundles: Path, version: str) -> Manifest:

@@ -103,7 +103,7 @@ def sentiment(
     folder = data_folder(settings, data)
     scorer = open_text_model(settings.text_model, lambda: aws_client("s3"))
     with bars(console) as report:
-        found = opinions(
+        found, gathered = opinions(
             Log.at(log or str(folder / "log" / "events")),
             window,
             item_categories(folder),
@@ -111,6 +111,8 @@ def sentiment(
             folder / "log" / "sentiment",
             report,
         )
+    if gathered.flaw:
+        console.print(f"{gathered.flaw}; all others were", style="yellow", markup=False)
     if not found:
         console.print("no event of the log carries a text")
         return

@@ -25,22 +25,28 @@ def list_models(data: Data = "") -> None:
     from training.publish import published  # noqa: PLC0415
 
     table = Table("version", "", "data up to", "items", "fusion", "most popular", caption="ndcg@10 on the test window")
-    table.columns[0].no_wrap = True
-    for bundle in published(_bundles(data)):
+    table.columns[0].no_wrap, table.columns[2].min_width = True, len("2026-01-31")
+    found, broken = published(_bundles(data))
+    for bundle in found:
         manifest = bundle.manifest
         scores = [manifest.metrics.get(name, {}).get("ndcg@10") for name in (FUSION, BASELINE)]
         mark = "current" if bundle.current else "previous" if bundle.previous else ""
         cells = ["–" if score is None else f"{score:.4f}" for score in scores]
         table.add_row(manifest.model_version, mark, manifest.data_cutoff[:10], f"{manifest.n_items:,}", *cells)
-    Console().print(table)
+    console = Console()
+    if found:
+        console.print(table)
+    for folder in broken:
+        console.print(f"{folder.version}: {folder.flaw}", style="yellow", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def verify(version: Version = "", data: Data = "") -> None:
     """Check a bundle against its hashes and this code's feature spec, and load its graph."""
-    from training.publish import check  # noqa: PLC0415
+    from training import publish  # noqa: PLC0415
 
-    manifest = check(_bundles(data), version or _newest(data))
+    bundles = _bundles(data)
+    manifest = publish.check(bundles, version or publish.newest(bundles))
     Console().print(f"{manifest.model_version}: {len(manifest.files)} files verified, the graph loads")
 
 
@@ -49,7 +55,8 @@ def promote(version: Version = "", data: Data = "") -> None:
     """Serve this bundle. Refused (exit code 1) unless its fusion beat the most popular items on the test window."""
     from training import publish  # noqa: PLC0415
 
-    bundles, version = _bundles(data), version or _newest(data)
+    bundles = _bundles(data)
+    version = version or publish.newest(bundles)
     before = publish.promote(bundles, version)
     Console().print(f"current: {version}" + (f" (before: {before})" if before and before != version else ""))
 
@@ -80,9 +87,3 @@ def _bundles(data: str) -> Path:
             "no such data set; `fusionrec data prepare` makes one, --data names another", pointer=str(folder)
         )
     return folder / "bundles"
-
-
-def _newest(data: str) -> str:
-    from training.publish import published  # noqa: PLC0415
-
-    return published(_bundles(data))[-1].manifest.model_version

@@ -16,7 +16,7 @@ from fusionrec.ports import Interaction
 from fusionrec.surge import Surge, Vote, fold, no_votes, shares_at_each, surges
 from fusionrec.text.scoring import TextScorer
 from fusionrec.text_feedback import votes_by_key
-from training.feedback.log import Log, Report, Window, gather
+from training.feedback.log import Gathered, Log, Report, Window, gather
 
 AT_ONCE = 512  # texts scored between two looks of the progress bar
 
@@ -39,9 +39,13 @@ class Opinion:
 
 def opinions(
     log: Log, window: Window, categories: Mapping[str, str], scorer: TextScorer, scratch: Path, report: Report
-) -> list[Opinion]:
-    """Those with a surge first, then the most spoken of. categories: item → category. Raises DataError."""
-    texts = _texts(gather(log, window, scratch, report).parts)
+) -> tuple[list[Opinion], Gathered]:
+    """Those with a surge first, then the most spoken of, and what was read. categories: item → category.
+
+    raises: DataError
+    """
+    gathered = gather(log, window, scratch, report)
+    texts = _texts(gathered.parts)
     votes: dict[str, list[Vote]] = {}
     for start in range(0, len(texts), AT_ONCE):
         some = texts[start : start + AT_ONCE]
@@ -50,7 +54,7 @@ def opinions(
             votes.setdefault(key, []).extend(found)
         report("scoring texts", min(start + AT_ONCE, len(texts)), len(texts))
     rows = [opinion(key, found) for key, found in votes.items()]
-    return sorted(rows, key=lambda row: (not row.surges, -row.n_voters, row.key))
+    return sorted(rows, key=lambda row: (not row.surges, -row.n_voters, row.key)), gathered
 
 
 def opinion(key: str, votes: Sequence[Vote]) -> Opinion:

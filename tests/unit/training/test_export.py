@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,15 @@ def test_an_export_that_does_not_end_leaves_nothing(
     with pytest.raises(type(ended)):
         export.write_bundle(tmp_path / "bundles" / "v1", nothing, nothing)
     assert not list((tmp_path / "bundles").iterdir())
+
+
+def test_what_a_killed_export_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    yesterday = time.time() - export.ABANDONED_S - 60
+    for name, at in ((".old.part", yesterday), (".new.part", time.time()), ("v1", yesterday)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (at, at))
+    export.remove_abandoned(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new.part", "v1"]
 
 
 def test_a_ranker_is_optimised_once_and_for_all(toy_bundle: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from fusionrec.bundle.manifest import FILE_NAME, hash_files
 from fusionrec.errors import BundleError, BundleMismatchError, BundleMissingError, BundleTamperedError
-from training.publish import GateError, pointer, promote, published, rollback
+from training.publish import GateError, newest, pointer, promote, published, rollback
 
 
 @pytest.fixture
@@ -31,13 +31,25 @@ def test_promote_and_roll_back(bundles: Path) -> None:
     assert promote(bundles, "v1") == ""
     assert promote(bundles, "v2") == "v1"
     assert pointer(bundles) == "v2"
-    assert [(each.manifest.model_version, each.current, each.previous) for each in published(bundles)] == [
+    assert [(each.manifest.model_version, each.current, each.previous) for each in published(bundles)[0]] == [
         ("v1", False, True),
         ("v2", True, False),
     ]
     assert rollback(bundles) == "v1"
     assert pointer(bundles) == "v1"
     assert rollback(bundles) == "v2"
+
+
+def test_a_broken_manifest_is_named_beside_the_bundles_that_can_be_read(bundles: Path) -> None:
+    (bundles / "v2" / FILE_NAME).write_text("{")
+    found, broken = published(bundles)
+    assert [each.manifest.model_version for each in found] == ["v1"]
+    assert [each.version for each in broken] == ["v2"]
+    assert "is not JSON" in broken[0].flaw
+    assert newest(bundles) == "v1"
+    (bundles / "v1" / FILE_NAME).write_text("[]")
+    with pytest.raises(BundleError, match=r"no bundle of .* can be read; the newest: .*v2.*is not JSON"):
+        newest(bundles)
 
 
 def test_promoting_twice_keeps_the_way_back(bundles: Path) -> None:

@@ -57,6 +57,17 @@ def test_without_texts_it_says_so(shop: Path) -> None:
     assert "no event of the log carries a text" in done.output
 
 
+def test_a_record_that_cannot_be_read_is_named(shop: Path) -> None:
+    write(shop, n_good=3, n_bad=0)
+    with (shop / "2026-11-01.jsonl").open("a") as log:
+        log.write("{half\n")
+    done = CliRunner().invoke(app, ["events", "sentiment", "--data", "shop"])
+    assert done.exit_code == 0
+    assert "1 record could not be read" in done.output
+    assert "2026-11-01.jsonl, line 6: is no JSON" in done.output
+    assert "item:kettle" in done.output
+
+
 def test_a_single_text_has_a_share_and_no_history() -> None:
     row = opinion("item:x", [Vote(1, "e", "u", True, "price")])
     assert (row.n_voters, row.n_negative, row.share, row.usual_share, row.surges) == (1, 1, 1.0, 0.0, ())
