@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from training.fusion.additive import AdditiveFusion
 from training.fusion.candidates import EvidenceTable, collect, tabulate
 from training.fusion.facts import ItemFacts
@@ -12,13 +14,14 @@ from training.fusion.fit import fit_fusion
 from training.fusion.ranker import FusedRanker, SecondStage
 from training.fusion.stacker import Ensemble
 from training.fusion.stacker_fit import Choice, StackerFitConfig, fit_stacker
-from training.interactions import Interactions
+from training.interactions import Interactions, Requests
 from training.models.protocol import Part, Run
 from training.protocols import Past, Split
 from training.recipe import Recipe
 from training.stages import Stages, code_hash, key_of
 
 STEP_BACK = " one step back"  # ends the names of stages
+MOST_REQUESTS = 25_000  # that a fusion learns from, drawn at random where there are more: 1.6 GB with ten parts
 _FUSION = ("training.fusing", "training.fusion.stacker_fit", "training.fusion.fit", "training.fusion.candidates")
 
 
@@ -64,7 +67,8 @@ def fit_fused(
     """
     now = Past(cut.fit, cut.fit_now_ms, cut.validation)
     parts = fit_parts(stages, recipe.parts(data.n_items), now, data_key)
-    source = (parts, now) if recipe.labels == "validation" else labelled(stages, recipe, data, cut, data_key)
+    learnt, past = (parts, now) if recipe.labels == "validation" else labelled(stages, recipe, data, cut, data_key)
+    source = (learnt, replace(past, requests=drawn(past.requests, MOST_REQUESTS)))
     key = fusion_key(recipe, data_key, mask_seen)
     seen = "masked" if mask_seen else "kept"
     first = stages.once(f"fusion, seen items {seen}", key, lambda run: fit_first(recipe, data, *source, mask_seen, run))
@@ -84,6 +88,12 @@ def labelled(stages: Stages, recipe: Recipe, data: Interactions, cut: Split, dat
         return fit_parts(stages, parts, now, data_key), now
     asked = cut.earlier.requests if recipe.labels == "earlier" else cut.validation
     return fit_parts(stages, parts, cut.earlier, data_key, STEP_BACK), replace(cut.earlier, requests=asked)
+
+
+def drawn(requests: Requests, at_most: int) -> Requests:
+    """At most so many of them, at random: their order may tell something."""
+    n = len(requests.users)
+    return requests if n <= at_most else requests.take(np.sort(np.random.default_rng(0).permutation(n)[:at_most]))
 
 
 def fit_first(

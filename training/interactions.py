@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from fusionrec.errors import DataError
-from fusionrec.feature_spec import EVENT_TYPES, HISTORY_LENGTH
+from fusionrec.feature_spec import EVENT_CODES, EVENT_TYPES, HISTORY_LENGTH
 from fusionrec.transforms import ModelInput, model_input
 from training.data.dataset import Dataset
 
@@ -98,13 +98,21 @@ class Interactions:
         """int64 (N,): the user of each interaction."""
         return np.repeat(np.arange(self.n_users), np.diff(self.offsets))
 
+    @property
+    def chosen(self) -> npt.NDArray[np.bool_]:
+        """bool (N,): what speaks for an item, which is everything but its removal."""
+        chosen: npt.NDArray[np.bool_] = self.events != EVENT_CODES["removal"]
+        return chosen
+
     def prefix(self, ends: IntArray) -> Interactions:
         """What was known when user u had made its interactions up to ends[u] (an offset, exclusive)."""
-        keep = np.arange(len(self)) < np.repeat(ends, np.diff(self.offsets))
-        lengths = np.maximum(ends - self.offsets[:-1], 0)
+        return self.where(np.arange(len(self)) < np.repeat(ends, np.diff(self.offsets)))
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Interactions:
+        """These interactions only, of the same users."""
         return replace(
             self,
-            offsets=np.concatenate([[0], np.cumsum(lengths)]),
+            offsets=np.concatenate([[0], np.cumsum(keep)])[self.offsets],
             items=self.items[keep],
             events=self.events[keep],
             sent_at=self.sent_at[keep],
@@ -160,7 +168,7 @@ class Requests(NamedTuple):
 
     users: int64 (R,)
     ends: int64 (R,), the history is everything of the user before this offset
-    until: int64 (R,), the relevant items are those in ends:until
+    until: int64 (R,), the relevant items are those in ends:until that were not just removed
     now_ms: int64 (R,)
     """
 
@@ -185,4 +193,5 @@ class Requests(NamedTuple):
 
     def relevant(self, data: Interactions, row: int) -> IntArray:
         """The distinct items that the user turned to next."""
-        return np.unique(data.items[self.ends[row] : self.until[row]])
+        window = slice(self.ends[row], self.until[row])
+        return np.unique(data.items[window][data.events[window] != EVENT_CODES["removal"]])

@@ -1,7 +1,8 @@
 """What parts are worth from end to end: as sources of candidates, in the first stage and in the second.
 
 `ablation.py` takes away what a part tells the second stage; here the parts are not there at all. Each validation
-request is held out once, as there. The test window is not looked at.
+request is held out once from the second stage, as there; the first learns from all of them. The test window is not
+looked at.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from fusionrec.errors import BadInputError
-from training.ablation import Worth, by_halves, some, worth_of
+from training.ablation import MOST_JUDGED, Worth, by_halves, worth_of
 from training.evaluate import Seen
-from training.fusing import evidence, fit_first, fusion_key, labelled
+from training.fusing import drawn, evidence, fit_first, fusion_key, labelled
 from training.fusion.stacker_fit import held_out
 from training.interactions import Interactions
 from training.models.protocol import Part, Run, silent
@@ -39,7 +40,7 @@ def leave_out(
     if all(part.name in names for part in recipe.parts(1)):
         raise BadInputError("nothing is left; keep a part", pointer="--without")
     parts, past = labelled(stages, recipe, data, cut, data_key)
-    past = replace(past, requests=some(past.requests))
+    past = replace(past, requests=drawn(past.requests, MOST_JUDGED))
     kept = [part for part in parts if part.name not in names]
 
     def judged(chosen: Sequence[Part]) -> Tensor:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from training.data.dataset import Cutoffs
-from training.interactions import Interactions, Requests
+from training.interactions import IntArray, Interactions, Requests
 
 Protocol = Literal["temporal", "leave-one-out"]
 
@@ -51,39 +50,59 @@ def temporal(data: Interactions, train_end_ms: int, validation_end_ms: int, data
         "temporal",
         data.prefix(ends[1]),
         train_end_ms,
-        _window(ends[1], ends[2], train_end_ms),
-        _window(ends[2], ends[3], validation_end_ms),
-        Past(data.prefix(ends[0]), earlier_ms, _window(ends[0], ends[1], earlier_ms)),
+        _window(data, ends[1], ends[2], train_end_ms),
+        _window(data, ends[2], ends[3], validation_end_ms),
+        Past(data.prefix(ends[0]), earlier_ms, _window(data, ends[0], ends[1], earlier_ms)),
     )
 
 
 def leave_one_out(data: Interactions) -> Split:
-    """A user's last item is the test, the one before it the validation; users with fewer than three are fit only."""
-    lengths = np.diff(data.offsets)
-    users = np.flatnonzero(lengths >= 3)
-    last = data.offsets[users + 1] - 1
-    ends = data.offsets[1:] - np.where(lengths >= 3, 2, 0)
-    fit = data.prefix(ends)
+    """A user's last item is the test, the one before it the validation; users with fewer than three are fit only.
+
+    Removals are not counted: they are of the history, and nobody is asked for what a user took away.
+    """
+    fit, known = _before(data, 2), _before(data, 3)
     return Split(
         "leave-one-out",
         fit,
-        int(fit.sent_at.max(initial=0)) + 1,
-        Requests(users, last - 1, last, data.sent_at[last - 1]),
-        Requests(users, last, last + 1, data.sent_at[last]),
-        _third_last(data, lengths),
+        _after(fit),
+        _left_out(data, 2, at_least=3),
+        _left_out(data, 1, at_least=3),
+        Past(known, _after(known), _left_out(data, 3, at_least=4)),
     )
 
 
-def _third_last(data: Interactions, lengths: npt.NDArray[np.int64]) -> Past:
-    """A user's third-last item, predicted from what came before it; users with fewer than four have none."""
-    users = np.flatnonzero(lengths >= 4)
-    at = data.offsets[users + 1] - 3
-    known = data.prefix(data.offsets[1:] - np.select([lengths >= 4, lengths >= 3], [3, 2], 0))
-    return Past(known, int(known.sent_at.max(initial=0)) + 1, Requests(users, at, at + 1, data.sent_at[at]))
+def _left_out(data: Interactions, back: int, at_least: int) -> Requests:
+    """The n-th item from the end, of users with so many, predicted from what came before it."""
+    users, places = _from_the_end(data, back, at_least)
+    return Requests(users, places, places + 1, data.sent_at[places])
 
 
-def _window(ends: npt.NDArray[np.int64], until: npt.NDArray[np.int64], now_ms: int) -> Requests:
-    users = np.flatnonzero(until > ends)
+def _before(data: Interactions, back: int) -> Interactions:
+    """All before the n-th item from the end; of users with too few for that, all before the second from the end; of
+    those with two or less, all."""
+    ends = data.offsets[1:].copy()
+    for n in range(2, back + 1):
+        users, places = _from_the_end(data, n, at_least=n + 1)
+        ends[users] = places
+    return data.prefix(ends)
+
+
+def _from_the_end(data: Interactions, back: int, at_least: int) -> tuple[IntArray, IntArray]:
+    """Users with at least so many items, and the place of the n-th from the end of each."""
+    chosen = np.flatnonzero(data.chosen)
+    offsets = np.searchsorted(chosen, data.offsets)
+    users = np.flatnonzero(np.diff(offsets) >= at_least)
+    return users, chosen[offsets[users + 1] - back]
+
+
+def _after(data: Interactions) -> int:
+    return int(data.sent_at.max(initial=0)) + 1
+
+
+def _window(data: Interactions, ends: IntArray, until: IntArray, now_ms: int) -> Requests:
+    n_chosen = np.concatenate([[0], np.cumsum(data.chosen)])
+    users = np.flatnonzero(n_chosen[until] > n_chosen[ends])
     return Requests(users, ends[users], until[users], np.full(len(users), now_ms, np.int64))
 
 

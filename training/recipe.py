@@ -75,7 +75,7 @@ class Recipe:
             labels="validation" if many else "step-back",
         )
         if len(split.fit) < _RARE * split.fit.n_items:
-            return recipe.for_rare_items(split.fit, fading)
+            return recipe.for_rare_items(split.fit, fading, many)
         return recipe if many else recipe.with_sequence(split.fit, fading)
 
     def with_sequence(self, data: Interactions, fading: Fading) -> Recipe:
@@ -91,21 +91,23 @@ class Recipe:
             two_tower=TOWERS,
         )
 
-    def for_rare_items(self, data: Interactions, fading: Fading) -> Recipe:
-        """As `with_sequence`, with the graph. Where the catalogue has words, these are in EASE, SLIST, transitions and
-        graph, and nobody misses attention and more views of who had what (the ablation in docs/evaluation.md); where it
-        has none, those join, each wrong in its own way."""
-        recipe = replace(self.with_sequence(data, fading), graph=GraphConfig(n_factors=64, fading=fading))
+    def for_rare_items(self, data: Interactions, fading: Fading, many: bool) -> Recipe:
+        """As `with_sequence`, with the graph, and more views of who had what, each wrong in its own way.
+
+        Where the catalogue has words, these are in EASE, SLIST, transitions and graph, and where one item comes next
+        nobody misses those views and attention (the ablation in docs/evaluation.md). many: a window is to be answered
+        """
+        recipe = replace(
+            self.with_sequence(data, fading),
+            graph=GraphConfig(n_factors=64, fading=fading),
+            attention=self.attention and _attention_to_rare(data, self.attention),
+            item_knn=ItemKnnConfig(fading=fading),
+            als=AlsConfig(fading=fading),
+        )
         if data.content is None or recipe.transitions is None or recipe.slist is None:
-            return replace(
-                recipe,
-                attention=self.attention and _attention_to_rare(data, self.attention),
-                item_knn=ItemKnnConfig(fading=fading),
-                als=AlsConfig(fading=fading),
-            )
+            return recipe
         return replace(
-            recipe,
-            attention=None,
+            recipe if many else replace(recipe, attention=None, item_knn=None, als=None),
             ease=replace(self.ease, l2=100.0, content=10.0),
             transitions=replace(recipe.transitions, n_alike=20, n_neighbours=256),
             slist=replace(recipe.slist, content=10.0, fading=fading),

@@ -59,9 +59,10 @@ def keep_dense(part: SparseRows, head: np.ndarray, weights: Tensor, n_neighbours
 
 
 def seen_matrix(data: Interactions) -> sp.csr_matrix:
-    """(U, n_items + 1) float32, 1 where the user ever interacted with the item."""
-    shape = (data.n_users, data.n_items + 1)
-    matrix = sp.csr_matrix((np.ones(len(data), np.float32), (data.users, data.items)), shape=shape)
+    """(U, n_items + 1) float32, 1 where the user ever interacted with the item other than by removing it."""
+    shape, chosen = (data.n_users, data.n_items + 1), data.chosen
+    ones = np.ones(int(chosen.sum()), np.float32)
+    matrix = sp.csr_matrix((ones, (data.users[chosen], data.items[chosen])), shape=shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1.0
     return matrix

@@ -16,7 +16,7 @@ limits: knows no order; memory grows with the pairs that a user's items make, so
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -55,15 +55,7 @@ class ItemKnn(SparseRows):
 
 def newest(data: Interactions, n: int) -> Interactions:
     """The newest n interactions of each user."""
-    keep = np.arange(len(data)) >= np.repeat(data.offsets[1:] - n, np.diff(data.offsets))
-    return replace(
-        data,
-        offsets=np.concatenate([[0], np.cumsum(np.minimum(np.diff(data.offsets), n))]),
-        items=data.items[keep],
-        events=data.events[keep],
-        sent_at=data.sent_at[keep],
-        sessions=data.sessions[keep],
-    )
+    return data.where(np.arange(len(data)) >= np.repeat(data.offsets[1:] - n, np.diff(data.offsets)))
 
 
 def item_similarities(seen: sp.csr_matrix, config: ItemKnnConfig) -> sp.csr_matrix:

@@ -12,7 +12,7 @@ history explains the next one. Contents are c users more, each of whom had the i
 source: Choi, Kim, Lee, Shim & Lee 2021, "Session-aware Linear Item-Item Models for Session-based Recommendation", WWW
         (SLIS and SLIT together); content as in `ease.py`
 limits: as those of EASE: the inverse is dense, so it covers the `max_items` most frequent items, and keeps the
-        strongest `n_neighbours` weights of each row. Events further apart than `window` do not see each other.
+        strongest `n_neighbours` weights of each row. Events `window` steps apart, or more, do not see each other.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ was seen of items like it.
 
 source: co-visitation with gap weights as in Cooley, Mobasher & Srivastava 1999 and the winners of the OTTO challenge
         2022; powers as in Christoffel et al. 2015, "Blockbusters and Wallflowers", RecSys (RP3beta)
-limits: pairs further apart than `window` are not seen; memory grows with the number of distinct pairs; the order
-        within one basket is taken as it stands in the data.
+limits: pairs `window` steps apart, or more, are not seen; removals are neither i nor j; memory grows with the number
+        of distinct pairs; the order within one basket is taken as it stands in the data.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from training.interactions import Interactions
+from training.interactions import IntArray, Interactions
 from training.models.protocol import QUIET, Run
 from training.models.sparse_rows import Fading, Rows, SparseRows, alike
 
@@ -82,11 +83,11 @@ def follow(data: Interactions, config: TransitionsConfig) -> sp.csr_matrix:
     """A before smoothing, float32 (n_items + 1, n_items + 1); the diagonal is empty."""
     shape = (data.n_items + 1, data.n_items + 1)
     strength = np.array(config.fading.event_weights, np.float32)[data.events]
-    users = data.users
+    users, chosen = data.users, data.chosen
     none = np.zeros(0, np.int64)
     total = sp.csr_matrix((np.zeros(0, np.float32), (none, none)), shape=shape)
     for gap in range(1, config.window):
-        pairs = np.flatnonzero((users[gap:] == users[:-gap]) & (data.items[gap:] != data.items[:-gap]))
+        pairs = np.flatnonzero(_pairs(data.items, users, chosen, gap))
         if not len(pairs):
             continue
         weights = strength[pairs + gap] * np.float32(config.decay ** (gap - 1))
@@ -96,12 +97,18 @@ def follow(data: Interactions, config: TransitionsConfig) -> sp.csr_matrix:
 
 def successions(data: Interactions) -> sp.csr_matrix:
     """How often an item came right after another, float32 (n_items + 1, n_items + 1)."""
-    users = data.users
-    pairs = np.flatnonzero((users[1:] == users[:-1]) & (data.items[1:] != data.items[:-1]))
+    pairs = np.flatnonzero(_pairs(data.items, data.users, data.chosen, 1))
     shape = (data.n_items + 1, data.n_items + 1)
     counts = sp.csr_matrix((np.ones(len(pairs), np.float32), (data.items[pairs], data.items[pairs + 1])), shape=shape)
     counts.sum_duplicates()
     return counts
+
+
+def _pairs(items: IntArray, users: IntArray, chosen: npt.NDArray[np.bool_], gap: int) -> npt.NDArray[np.bool_]:
+    """bool (N - gap,): where an interaction and the one so many steps later are two items of one user, none removed."""
+    both = chosen[gap:] & chosen[:-gap]
+    pairs: npt.NDArray[np.bool_] = (users[gap:] == users[:-gap]) & (items[gap:] != items[:-gap]) & both
+    return pairs
 
 
 def powers(matrix: sp.csr_matrix, row: float, column: float) -> sp.csr_matrix:

@@ -64,7 +64,7 @@ class Windows:
     def __init__(self, data: Interactions, row_of: IntArray, width: int, config: WindowsConfig) -> None:
         """row_of: int64 (n_items + 1,), the model's row of each item, 0 = an item that it does not learn."""
         self.data, self.width, self.config = data, width, config
-        self.known = row_of[data.items]
+        self.known = row_of[data.items] * data.chosen  # what can be learnt from as what came next
         self.user_ends = np.repeat(data.offsets[1:], np.diff(data.offsets))  # (N,)
         self.user_starts = np.repeat(data.offsets[:-1], np.diff(data.offsets))
         self.days = (data.sent_at - data.sent_at.min(initial=0)) / DAY_MS if len(data) else np.zeros(0)

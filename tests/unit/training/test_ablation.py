@@ -170,7 +170,7 @@ class TestAblate:
     def test_of_many_requests_some_are_judged(
         self, found: Ablation, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(ablation, "_MOST_REQUESTS", 15)
+        monkeypatch.setattr(ablation, "MOST_JUDGED", 15)
         assert ablated(walkers(), tmp_path, []).n_held_out == 15
 
     def test_leaving_parts_out_altogether_costs_what_only_they_know(self, folder: Path) -> None:

@@ -76,6 +76,22 @@ def test_no_part_was_fitted_on_what_the_fusion_learns_to_find(
 
 
 @pytest.mark.parametrize("labels", ["validation", "earlier", "step-back"])
+def test_of_many_requests_a_fusion_learns_from_some(
+    labels: Labels, data: Interactions, cut: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, every = learnt(labels, data, cut, tmp_path / "all", monkeypatch)
+    monkeypatch.setattr(fusing, "MOST_REQUESTS", 5)
+    *_, some = learnt(labels, data, cut, tmp_path / "some", monkeypatch)
+    assert len(every.requests.users) == 14
+    assert len(some.requests.users) == 5
+    rows = np.searchsorted(every.requests.users, some.requests.users)
+    assert (np.diff(rows) > 0).all()
+    assert rows.max() >= 5, "drawn at random, not the first ones"
+    for whole, part in zip(every.requests, some.requests, strict=True):
+        assert_array_equal(whole[rows], part)
+
+
+@pytest.mark.parametrize("labels", ["validation", "earlier", "step-back"])
 def test_the_parts_that_are_judged_know_all_before_the_validation_window(
     labels: Labels, data: Interactions, cut: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,30 @@ def test_leave_one_out_keeps_the_last_two_from_the_fit() -> None:
     assert cut.test.inputs(data, [0]).history_items.tolist() == [[1, 2, 3]]
 
 
+def removed(data: Interactions, *places: int) -> Interactions:
+    kinds = data.events.copy()
+    kinds[list(places)] = EVENT_CODES["removal"]
+    return replace(data, events=kinds)
+
+
+def test_nobody_is_asked_for_what_a_user_took_away() -> None:
+    data = events([[1, 2, 3, 4, 5], [6, 7, 8]], [[1, 2, 3, 4, 3], [5, 6, 7]])
+    cut = leave_one_out(removed(data, 4, 6))
+    assert_array_equal(cut.test.users, [0])  # the other has two items that stay
+    assert_array_equal(cut.test.relevant(data, 0), [4])
+    assert_array_equal(cut.validation.relevant(data, 0), [3])
+    assert_array_equal(cut.earlier.requests.relevant(data, 0), [2])
+    assert_array_equal(cut.fit.items, [1, 2, 5, 6, 7])
+
+
+def test_a_removal_is_of_the_history_but_no_answer_to_a_window() -> None:
+    data = removed(events([[1, 11, 12, 21], [2, 12]], [[1, 2, 3, 4], [5, 6]]), 2, 5)
+    cut = temporal(data, 10 * DAY_MS, 20 * DAY_MS, 30 * DAY_MS)
+    assert_array_equal(cut.validation.users, [0])
+    assert_array_equal(cut.validation.relevant(data, 0), [2])
+    assert cut.test.inputs(data, [0]).history_items.tolist() == [[1, 2, 3]]
+
+
 @pytest.mark.parametrize("kind", ["popularity", "ease", "attention"])
 def test_events_after_the_cutoff_do_not_change_the_fit(kind: str) -> None:
     """The future is replaced by other items: every fitted number stays the same."""

@@ -51,6 +51,13 @@ def test_rare_items_get_transitions_and_content(rare: Interactions) -> None:
     assert recipe.transitions.n_alike > 0
 
 
+def test_for_a_window_attention_and_cheap_views_stay_beside_words(rare: Interactions) -> None:
+    window = temporal(rare, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
+    recipe = Recipe.for_split(window)
+    assert {"attention", "content", *CHEAP} < {part.name for part in recipe.parts(10)}
+    assert recipe.ease.content > 0
+
+
 def test_without_words_content_stays_off(rare: Interactions) -> None:
     mute = replace(rare, content=None)
     assert names(mute) == ["popularity", "ease", "transitions", "slist", "attention", *CHEAP, "two_tower"]
