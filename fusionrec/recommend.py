@@ -65,8 +65,9 @@ class Recommender:
         with stages.stage("rank"):
             ranking, degraded = self._rank(model, shopper, eligible, now_ms, deadline, request.num_results)
         with stages.stage("rerank"):
-            categories = model.bundle.catalogue.codes_of("category", ranking.items)
-            chosen = spread(ranking.scores, categories, request.diversity, request.num_results)
+            wanted = ranking.items if request.diversity else ranking.items[:0]  # kinds are read where they count
+            kinds = model.bundle.catalogue.kinds_of(wanted)
+            chosen = spread(ranking.scores, kinds, request.diversity, request.num_results)
         with stages.stage("answer"):
             answer = _answer(request, shopper, model, ranking, chosen, degraded)
         with stages.stage("log"):

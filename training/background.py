@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from fusionrec.bundle.catalogue import MOST_KINDS
 from training.content import unit_rows
 from training.data.dataset import Dataset
 from training.interactions import Interactions, Vocabulary
@@ -24,6 +25,7 @@ class Background:
     n_holders:  int64 (I + 1,), users who had the item
     n_events:   int64 (I + 1,), interactions with it
     categories: int64 (I + 1,), codes, 0 = unknown; None: the catalogue has no categories
+    kinds:      int32 (I + 1, M), codes by which the re-ranker knows repetition, 0 = none; M is 0 where nothing tells
     vectors:    unit rows (I + 1, F), the cosine of two says how alike the items are; a zero row is like nothing
     likeness:   what `vectors` hold: the catalogue's words and attributes, or else the users that each item had
     """
@@ -32,12 +34,19 @@ class Background:
     n_holders: npt.NDArray[np.int64]
     n_events: npt.NDArray[np.int64]
     categories: npt.NDArray[np.int64] | None
+    kinds: npt.NDArray[np.int32]
     vectors: sp.csr_matrix
     likeness: Likeness
 
     @classmethod
-    def of(cls, known: Interactions, categories: npt.NDArray[np.int64] | None = None) -> Self:
-        """known: the interactions that models were fitted on, with `content` where the catalogue has any."""
+    def of(
+        cls,
+        known: Interactions,
+        categories: npt.NDArray[np.int64] | None = None,
+        attributes: npt.NDArray[np.int32] | None = None,
+    ) -> Self:
+        """known: the interactions that models were fitted on, with `content` where the catalogue has any;
+        attributes: int32 (I + 1, M), codes, which tell the kinds where there are no categories"""
         pairs = sp.csr_matrix(
             (np.ones(len(known), np.float32), (known.items, known.users)), shape=(known.n_items + 1, known.n_users)
         )
@@ -47,6 +56,7 @@ class Background:
             n_holders=np.diff(pairs.indptr).astype(np.int64),
             n_events=np.bincount(known.items, minlength=known.n_items + 1),
             categories=categories,
+            kinds=_kinds(known.n_items, categories, attributes),
             vectors=unit_rows(pairs) if known.content is None else known.content,
             likeness="co-occurrence" if known.content is None else "content",
         )
@@ -54,6 +64,25 @@ class Background:
     def popularity(self) -> npt.NDArray[np.float64]:
         """The share of users who had the item, (I + 1,)."""
         return self.n_holders / max(self.n_users, 1)
+
+
+def _kinds(
+    n_items: int, categories: npt.NDArray[np.int64] | None, attributes: npt.NDArray[np.int32] | None
+) -> npt.NDArray[np.int32]:
+    if categories is not None:
+        return categories.astype(np.int32)[:, None]
+    return np.zeros((n_items + 1, 0), np.int32) if attributes is None else attributes
+
+
+def item_attributes(dataset: Dataset, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
+    """Codes of each item's first MOST_KINDS attributes, int32 (n_items + 1, M), 0 where there are no more."""
+    index, items = vocabulary.index(), dataset.items
+    lists = [list(texts or ())[:MOST_KINDS] for texts in items["attributes"].to_pylist()]
+    codes = {text: code for code, text in enumerate(sorted({text for texts in lists for text in texts}), start=1)}
+    found = np.zeros((len(vocabulary) + 1, max(map(len, lists), default=0)), np.int32)
+    for item_id, texts in zip(items["item_id"].to_pylist(), lists, strict=True):
+        found[index[item_id], : len(texts)] = [codes[text] for text in texts]
+    return found
 
 
 def item_categories(dataset: Dataset, vocabulary: Vocabulary) -> npt.NDArray[np.int64] | None:

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fusionrec.errors import BadInputError
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, made_up_name
 from training.interactions import Vocabulary
 from training.stages import code_hash
 
@@ -43,7 +43,8 @@ def item_texts(dataset: Dataset, vocabulary: Vocabulary) -> list[str]:
     index, texts = vocabulary.index(), [""] * (len(vocabulary) + 1)
     for row in dataset.items.to_pylist():
         kinds = [*(row[name] for name in _NAMES if row[name]), *(row["attributes"] or ())]
-        spoken = list(dict.fromkeys(text for text in (row["name"], row["description"]) if text))
+        name = "" if row["name"] == made_up_name(row["item_id"]) else row["name"]
+        spoken = list(dict.fromkeys(text for text in (name, row["description"]) if text))
         texts[index[row["item_id"]]] = ". ".join([*spoken, *([", ".join(kinds)] if kinds else [])])
     return texts
 

@@ -45,18 +45,16 @@ def trade_off(
 ) -> list[Point]:
     """NDCG@10 and diversity@10 of the first ten at each weight; weight 0 is the fusion's own order.
 
-    The re-ranker sees what it sees in serving: the first `top_k` items with their scores and categories. It knows
-    repetition by category, so where the catalogue has none, every weight gives the same slate.
+    The re-ranker sees what it sees in serving: the first `top_k` items with their scores and kinds. Where the catalogue
+    has neither categories nor attributes, every weight gives the same slate.
     """
     n_requests = len(requests.users)
     chosen = np.sort(np.random.default_rng(seed).choice(n_requests, min(N_REQUESTS, n_requests), replace=False))
     sample = requests.take(chosen)
-    categories = background.categories if background.categories is not None else np.zeros(data.n_items + 1, np.int64)
     slates: dict[float, list[npt.NDArray[np.int64]]] = {weight: [] for weight in WEIGHTS}
     for items, scores in _shortlists(ranker, data, sample, seen, seed, progress):
-        codes = categories[items].astype(np.int32)
         for weight in WEIGHTS:
-            slates[weight].append(_padded(items[spread(scores, codes, weight, CUT)]))
+            slates[weight].append(_padded(items[spread(scores, background.kinds[items], weight, CUT)]))
     resamples = metrics.resample_weights(len(sample.users), seed=seed)
     relevant = [sample.relevant(data, row) for row in range(len(sample.users))]
     n_relevant = np.array([len(items) for items in relevant], np.int64)

@@ -13,7 +13,7 @@ from fusionrec.bundle.manifest import sha256_of
 from fusionrec.errors import DataError
 from fusionrec.feature_spec import spec_hash
 from training import update_state
-from training.background import Background, item_categories
+from training.background import Background, item_attributes, item_categories
 from training.content import content_hash, item_content
 from training.data.dataset import Dataset
 from training.data.protocols import REMEDIES, refusal
@@ -92,7 +92,8 @@ class Prepared:
     def background(self, fit: Interactions) -> Background:
         """What slates are measured against; by the same yardstick where models saw ids alone."""
         content = item_content(self.dataset, self.vocabulary) if self.variant.ids_only else self.data.content
-        return Background.of(replace(fit, content=content), item_categories(self.dataset, self.vocabulary))
+        what = (item_categories(self.dataset, self.vocabulary), item_attributes(self.dataset, self.vocabulary))
+        return Background.of(replace(fit, content=content), *what)
 
     def key(self, cut: str) -> str:
         """Of all that parts and fusion learn from: the data, read in this variant and cut in this way."""

@@ -22,6 +22,7 @@ Texts = Sequence[str]
 Column = Texts | Sequence[Sequence[str]] | npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
 
+MOST_KINDS: Final = 32  # of an item's attributes, that tell what it is
 _INDEX: Final = "columns.json"
 _ID: Final = "item_id"
 
@@ -194,6 +195,22 @@ class Catalogue:
         """Dictionary codes int32 (n,) of some rows."""
         codes: npt.NDArray[np.int32] = self._codes[name][indices]
         return codes
+
+    def list_codes_of(self, name: str, indices: IntArray) -> npt.NDArray[np.int32]:
+        """Codes int32 (n, M) of some rows of a column of lists, the first MOST_KINDS of each; 0 where a list ends."""
+        starts, stops, codes = self._rows[name][indices], self._rows[name][indices + 1], self._codes[name]
+        lengths = np.minimum(stops - starts, MOST_KINDS)
+        at = np.arange(int(lengths.max(initial=0)))
+        real = at < lengths[:, None]
+        found = np.zeros(real.shape, np.int32)
+        found[real] = codes[(starts[:, None] + at)[real]]
+        return found
+
+    def kinds_of(self, indices: IntArray) -> npt.NDArray[np.int32]:
+        """What some items are, codes int32 (n, M): the category where the catalogue has any, else the attributes."""
+        if len(self.values("category")) > 1:  # more than the empty text
+            return self.codes_of("category", indices)[:, None]
+        return self.list_codes_of("attributes", indices)
 
     def values(self, name: str) -> Strings:
         """The distinct texts of a column, in the order of its codes; code 0 is the empty text."""

@@ -6,12 +6,13 @@ New items stand behind those of the bundle: rows `n_items + 1 …`. `n_items` st
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from fusionrec.bundle.catalogue import Catalogue, IntArray, Strings, Texts
+from fusionrec.bundle.catalogue import MOST_KINDS, Catalogue, IntArray, Strings, Texts
 from fusionrec.errors import VocabularyError
 from fusionrec.item_log import ATTRIBUTES, AVAILABLE, PRICE, TEXTS, Item
 
@@ -109,6 +110,19 @@ class LiveCatalogue(Catalogue):
             known[places] = [code_of[changed[int(indices[place])]] for place in places]
         return known
 
+    def list_codes_of(self, name: str, indices: IntArray) -> npt.NDArray[np.int32]:
+        known = self._base.list_codes_of(name, np.where(indices <= self.n_items, indices, 0))
+        changed = {place: self._lists[index] for place, index in enumerate(indices.tolist()) if index in self._lists}
+        if not changed:
+            return known
+        code_of = self._code_of(name)
+        width = min(MOST_KINDS, max(known.shape[1], *map(len, changed.values())))
+        known = np.pad(known, ((0, 0), (0, width - known.shape[1])))
+        for place, texts in changed.items():
+            codes = [code_of[text] for text in texts[:width]]
+            known[place] = codes + [0] * (width - len(codes))
+        return known
+
     def numbers(self, name: str) -> npt.NDArray[Any]:
         """The column, (n_rows, …); 0 where nothing is known of a new item."""
         if name not in self._made:
@@ -137,7 +151,8 @@ class LiveCatalogue(Catalogue):
         if made is None:
             values = self._base.values(name)
             made = {values[code]: code for code in range(len(values))}
-            for text in self._texts[name].values():
+            told = self._texts[name].values() if name in self._texts else chain(*self._lists.values())
+            for text in told:
                 made.setdefault(text, len(made))
             self._made[f"{name} codes"] = made
         return made

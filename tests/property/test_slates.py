@@ -56,8 +56,8 @@ def test_a_slate_is_whole_and_clean(model, fields, random) -> None:
 )
 def test_spreading_keeps_the_best_first_and_repeats_nothing(values, weight, n_results, random) -> None:
     scores = np.sort(np.array(values, np.float32))[::-1]
-    categories = np.array([random.randint(0, 4) for _ in values], np.int32)
-    chosen = spread(scores, categories, weight, n_results)
+    kinds = np.array([[random.randint(0, 4) for _ in range(2)] for _ in values], np.int32)
+    chosen = spread(scores, kinds, weight, n_results)
     assert len(set(chosen.tolist())) == len(chosen) == min(n_results, len(values))
     if weight < 1:
         assert chosen[0] == 0

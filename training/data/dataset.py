@@ -41,6 +41,11 @@ USERS_SCHEMA: Final = pa.schema([("user_id", pa.string()), ("attributes", pa.lis
 Cutoff = Literal["train_end", "validation_end", "data_end"]
 
 
+def made_up_name(item_id: str) -> str:
+    """For an item that its source does not name: to be shown, not to be learnt from."""
+    return f"Item {item_id}"
+
+
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
     """Train is before `train_end`; validation from there to `validation_end`; test from there to `data_end`."""

@@ -55,8 +55,9 @@ def sampled_logsumexp(
     sample = torch.unique(torch.cat([targets[targets > 0] - 1, drawn]))
     n_targets = float((targets > 0).sum())
     missed = torch.exp(n_targets * torch.log1p(-shares[sample]) + n_negatives * math.log1p(-1.0 / max(n_items, 2)))
-    logits = query @ nn.functional.embedding(sample, table).T + bias[sample] - torch.log(1.0 - missed)
-    return torch.logsumexp(logits, dim=1)
+    with torch.autocast(query.device.type, enabled=False):  # as above
+        logits = query.float() @ nn.functional.embedding(sample, table).T + bias[sample] - torch.log(1.0 - missed)
+        return torch.logsumexp(logits, dim=1)
 
 
 def apart(one: Tensor, other: Tensor, temperature: float = 0.1) -> Tensor:

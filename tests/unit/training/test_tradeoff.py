@@ -1,4 +1,4 @@
-"""The re-ranker's weight buys diversity; without categories it changes nothing."""
+"""The re-ranker's weight buys diversity by categories or attributes; without both it changes nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,17 @@ def test_weight_buys_diversity_of_categories(points: list[Point]) -> None:
     assert points[-1].diversity[0] > points[0].diversity[0] + 0.1  # two tastes in one slate share no buyer
 
 
-def test_without_categories_every_weight_gives_the_same_slate(
+def test_without_categories_attributes_tell_the_kinds(
+    ranker: FusedRanker, answers: tuple[Interactions, Requests], background: Background, points: list[Point]
+) -> None:
+    data, requests = answers
+    alike = Background.of(data.prefix(requests.ends), None, background.kinds.repeat(2, axis=1))
+    assert trade_off(ranker, *answers, alike) == points
+    both = Background.of(data.prefix(requests.ends), background.categories, alike.kinds)
+    assert both.kinds.tolist() == background.kinds.tolist(), "categories come first"
+
+
+def test_without_both_every_weight_gives_the_same_slate(
     ranker: FusedRanker, answers: tuple[Interactions, Requests]
 ) -> None:
     data, requests = answers

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from fusionrec.errors import DataError
+from training.data.dataset import made_up_name
 from training.data.sources.frame import ITEM_TEXTS, Defaults, Inputs, Raw, Source, complete
 from training.data.splits import LAST_EVENT
 
@@ -108,7 +109,7 @@ def catalogue(files: dict[str, Path]) -> pa.Table:
             dict.fromkeys(ITEM_TEXTS, "")
             | {
                 "item_id": item,
-                "name": text.title() or f"Item {item}",
+                "name": text.title() or made_up_name(item),
                 "description": text,
                 "attributes": [f"attribute={label}" for label in labels],
             }

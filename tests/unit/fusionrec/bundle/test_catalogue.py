@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from fusionrec.bundle import catalogue as module
-from fusionrec.bundle.catalogue import Catalogue, vocabulary_hash, write_catalogue
+from fusionrec.bundle.catalogue import MOST_KINDS, Catalogue, vocabulary_hash, write_catalogue
+from fusionrec.bundle.live import LiveCatalogue
 from fusionrec.errors import BundleMissingError, BundleTamperedError, DataError, VocabularyError
+from fusionrec.item_log import Stamped
 
 IDS = ["milk", "naïve-crêpe", "", "日本/茶", "milk\0", "x" * 300, "7"]
 
@@ -50,6 +52,45 @@ def test_columns_keep_their_values_and_gain_the_padding_row(folder: Path) -> Non
     assert table.numbers("price_cents").tolist() == [0, 100, 101, 102, 103, 104, 105, 106]
     assert table.numbers("embedding").shape == (8, 3)
     assert table.codes("category").tolist() == [0, 1, 2, 0, 2, 1, 0, 3]
+
+
+@pytest.fixture
+def tagged(tmp_path: Path) -> Catalogue:
+    """Three items with attributes and no category."""
+    many = [f"t={n}" for n in range(MOST_KINDS + 5)]
+    columns = {"category": ["", "", ""], "attributes": [["a=1", "b=2"], [], ["a=1", *many]]}
+    write_catalogue(tmp_path / "tagged", ["x", "y", "z"], columns)
+    return Catalogue.load(tmp_path / "tagged")
+
+
+def test_items_are_of_their_category_where_the_catalogue_has_any(folder: Path) -> None:
+    assert Catalogue.load(folder).kinds_of(np.array([1, 3, 5])).tolist() == [[1], [0], [1]]
+
+
+def test_else_items_are_of_their_first_attributes(tagged: Catalogue) -> None:
+    kinds = tagged.kinds_of(np.array([1, 2, 3, 0]))
+    assert kinds.shape == (4, MOST_KINDS)
+    assert [tagged.values("attributes")[code] for code in kinds[0, :2].tolist()] == ["a=1", "b=2"]
+    assert not kinds[0, 2:].any()
+    assert not kinds[[1, 3]].any()
+    assert kinds[2, 0] == kinds[0, 0]
+    assert len(set(kinds[2].tolist())) == MOST_KINDS
+    assert tagged.kinds_of(np.array([2])).shape == (1, 0)
+    assert tagged.kinds_of(np.zeros(0, np.int64)).shape[0] == 0
+
+
+def test_attributes_of_items_that_came_later_have_the_same_codes(tagged: Catalogue) -> None:
+    told = {"y": ("b=2",), "new": ("a=1", "c=3"), "newer": ("c=3",)}
+    live = LiveCatalogue(tagged, 0).with_updates(
+        {name: {"attributes": Stamped(texts, 1, 1)} for name, texts in told.items()}
+    )
+    y, new, newer, x, unknown = live.kinds_of(np.array([2, 4, 5, 1, 0]))
+    assert y.tolist() == [x[1], 0]
+    assert new[0] == x[0]
+    assert new[1] == newer[0] > len(tagged.values("attributes")) - 1
+    assert newer[1] == 0
+    assert not unknown.any()
+    assert live.kinds_of(np.array([1, 2])).tolist() == [x.tolist(), y.tolist()]
 
 
 def test_the_vocabulary_hash_depends_on_ids_and_order(folder: Path) -> None:

@@ -16,6 +16,7 @@ from fusionrec.errors import BadInputError
 from fusionrec.feature_spec import EVENT_CODES
 from fusionrec.transforms import ModelInput
 from tests.suites.models import TasteSuite
+from training.data.dataset import made_up_name
 from training.interactions import Vocabulary
 from training.models.encoder import Encoder, without_mean
 from training.models.protocol import Part, silent
@@ -114,7 +115,7 @@ class TestVectors:
             },
             {
                 "item_id": "b",
-                "name": "",
+                "name": made_up_name("b"),
                 "description": "",
                 "category": "",
                 "department": "",
