@@ -50,10 +50,12 @@ def main() -> None:
     parser.add_argument("--ties-shuffled", action="store_true", help="ties in random order")
     parser.add_argument("--protocol", default="", help="default: what suits the data; another one is part of the name")
     parser.add_argument("--labels", default="", help="what the fusion learns from; part of the file's name")
+    parser.add_argument("--seen", default="", help="keep or mask what users had; part of the file's name")
     options = parser.parse_args()
     dataset = options.dataset
     suffix = "-ids-only" * options.ids_only + "-encoder" * options.encoder + "-ties-shuffled" * options.ties_shuffled
-    suffix += "".join(f"-{chosen}" for chosen in (options.protocol, options.labels) if chosen)
+    choices = {name: getattr(options, name) for name in ("protocol", "labels", "seen")}
+    suffix += "".join(f"-{chosen}" for chosen in choices.values() if chosen)
     out = RESULTS / f"quality-{dataset}{suffix}.json"
     command = [sys.executable, "-m", "training", "evaluate", "--data", dataset, "--out", str(out)]
     command += (
@@ -61,8 +63,8 @@ def main() -> None:
         + ["--encoder"] * options.encoder
         + ["--ties", "shuffled"] * options.ties_shuffled
     )
-    for name in ("protocol", "labels"):
-        command += [f"--{name}", getattr(options, name)] if getattr(options, name) else []
+    for name, chosen in choices.items():
+        command += [f"--{name}", chosen] if chosen else []
     if status := subprocess.run(command, check=False).returncode:
         sys.exit(status)
     if dataset == DEMO and not suffix:
