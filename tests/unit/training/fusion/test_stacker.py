@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import combinations
 from math import factorial
 
-import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
@@ -15,7 +14,7 @@ from torch import Tensor
 from training.devices import Device
 from training.fusion.candidates import EvidenceTable
 from training.fusion.evidence import N_SHARED, RECENT, Evidence, gather_evidence, standard, width_of, width_of_user
-from training.fusion.facts import N_FACTS, ItemFacts
+from training.fusion.facts import ItemFacts
 from training.fusion.stacker import Ensemble, Stacker, StackerConfig
 from training.fusion.stacker_fit import StackerFitConfig, choose_rounds, fit_stacker, held_out
 from training.interactions import Interactions
@@ -194,17 +193,6 @@ def test_a_gain_within_its_standard_error_is_none(
     values = torch.tensor([[0.1, 0.2, 0.3, 0.4], after])
     monkeypatch.setattr("training.fusion.stacker_fit.held_out", lambda *_: values)
     assert choose_rounds(table(10, teach=True), StackerFitConfig()).n_rounds == chosen
-
-
-def test_facts_tell_popularity_place_and_age() -> None:
-    data = two_taste_shop().interactions
-    facts = ItemFacts(data.n_items).fit(data, NOW_MS).table.numpy()
-    item = int(data.items[data.offsets[1] - 1])  # the newest of the first user
-    count = int((data.items == item).sum())
-    newest = int((data.items[data.offsets[1:] - 1] == item).sum())
-    assert facts.shape == (11, N_FACTS)
-    assert not facts[0].any()
-    assert_allclose(facts[item, :2], [np.log1p(count), np.log1p(newest) - np.log1p(count)], rtol=1e-6)
 
 
 def test_evidence_looks_at_the_newest_items_one_by_one() -> None:
