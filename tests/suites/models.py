@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnxruntime
@@ -10,10 +11,10 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from fusionrec.feature_spec import HISTORY_LENGTH
+from fusionrec.feature_spec import DAY_MS, EVENT_CODES, HISTORY_LENGTH
 from fusionrec.transforms import ModelInput
 from training.export import HISTORY_INPUTS, random_inputs
-from training.interactions import Requests
+from training.interactions import Interactions, Requests
 from training.models.protocol import Part
 from training.shop import NOW_MS, Shop, two_taste_shop
 
@@ -38,8 +39,57 @@ def arrays(n_items: int, batch: int, length: int) -> ModelInput:
     return ModelInput(*(tensor.numpy() for tensor in random_inputs(n_items, batch, length, seed=length)))
 
 
+def history(items: list[int], ages: list[float]) -> ModelInput:
+    """One user's purchases, oldest first, with their ages in days."""
+    events = np.full((1, len(items)), EVENT_CODES["purchase"])
+    return ModelInput(np.array([items]), events, np.array([ages], np.float32))
+
+
+def one_user(items: list[int], ages: np.ndarray) -> Interactions:
+    """One user's purchases and their ages in days; the catalogue has one item more."""
+    n = len(items)
+    order = np.argsort(-ages, kind="stable")
+    return Interactions(
+        n_items=max(items) + 1,
+        offsets=np.array([0, n]),
+        items=np.array(items)[order],
+        events=np.full(n, EVENT_CODES["purchase"]),
+        sent_at=NOW_MS - ages[order] * DAY_MS,
+        sessions=np.arange(n),
+    )
+
+
+def weekly_shop() -> Interactions:
+    """Ten users who buy item 1 in each of twenty weeks, and beside it another item that they never buy again."""
+    weeks, users = 20, 10
+    others = [2 + (np.arange(weeks) + user) % 25 for user in range(users)]
+    return Interactions(
+        n_items=30,
+        offsets=np.arange(users + 1) * 2 * weeks,
+        items=np.concatenate([np.stack([np.ones(weeks, int), other], axis=1).ravel() for other in others]),
+        events=np.full(2 * weeks * users, EVENT_CODES["purchase"]),
+        sent_at=np.tile(np.repeat(NOW_MS - (np.arange(weeks, 0, -1) * 7 - 6) * DAY_MS, 2), users),
+        sessions=np.tile(np.repeat(np.arange(weeks), 2), users),
+    )
+
+
+ITEMS = [3, 1, 4, 1]
+ASKED = history(ITEMS, [9.0, 5.0, 3.0, 2.0])
+
+
+def differs(model: Part, inputs: ModelInput) -> bool:
+    """Whether these inputs get other scores than `ASKED`, by more than rounding."""
+    usual = model.score(ASKED)
+    return bool(np.abs(model.score(inputs) - usual).max() > 1e-5 * np.ptp(usual))
+
+
 class ModelSuite:
-    """Needs fixtures `model` (fitted on `shop`) and, through `make`, an unfitted twin."""
+    """Needs fixtures `model` (fitted on `shop`) and, through `make`, an unfitted twin.
+
+    `taught` is `model`, or the same fitted where there is more to learn from times than in the shop.
+    """
+
+    reads_events: ClassVar[bool] = True  # False: a view says as much as a purchase
 
     @classmethod
     def make(cls, n_items: int) -> Part:
@@ -54,6 +104,11 @@ class ModelSuite:
     @classmethod
     def model(cls, shop: Shop) -> Part:
         return cls.make(shop.interactions.n_items).fit(shop.interactions, NOW_MS)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def taught(cls, model: Part) -> Part:
+        return model
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -79,6 +134,17 @@ class ModelSuite:
     def test_fitting_twice_gives_the_same(self, model: Part, shop: Shop) -> None:
         twin = self.make(shop.interactions.n_items).fit(shop.interactions, NOW_MS)
         assert_allclose(twin.score(shop_inputs(shop)), model.score(shop_inputs(shop)), rtol=0, atol=0)
+
+    def test_the_type_of_an_event_counts_where_it_is_read(self, taught: Part) -> None:
+        viewed = ASKED.history_events.copy()
+        viewed[0, -1] = EVENT_CODES["view"]
+        assert differs(taught, ASKED._replace(history_events=viewed)) == self.reads_events
+
+    def test_the_time_between_two_events_counts(self, taught: Part) -> None:
+        assert differs(taught, history(ITEMS, [90.0, 5.0, 3.0, 2.0]))
+
+    def test_the_time_since_the_last_event_counts(self, taught: Part) -> None:
+        assert differs(taught, ASKED._replace(history_age_days=ASKED.history_age_days + 7.0))
 
     @pytest.mark.parametrize(("batch", "length"), [(1, 1), (3, 5), (14, 60), (3, HISTORY_LENGTH)])
     def test_onnx_scores_like_torch(

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from fusionrec.feature_spec import DAY_MS, EVENT_CODES
 from fusionrec.transforms import ModelInput
-from tests.suites.models import ModelSuite
+from tests.suites.models import ModelSuite, weekly_shop
 from training.interactions import Interactions
 from training.models.leanings import FADE_EVENTS, item_kinds, leaning, shares_by_leaning
 from training.models.popularity import Popularity, PopularityConfig
@@ -31,6 +31,8 @@ def with_kinds(data: Interactions) -> Interactions:
 
 
 class TestPopularityBySegment(ModelSuite):
+    reads_events = False
+
     @pytest.fixture(scope="class")
     @classmethod
     def shop(cls) -> Shop:
@@ -40,6 +42,11 @@ class TestPopularityBySegment(ModelSuite):
     @classmethod
     def make(cls, n_items: int) -> Part:
         return Popularity(n_items, PopularityConfig(n_segments=2, segment_prior=1.0))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def taught(cls) -> Part:
+        return cls.make(30).fit(with_kinds(weekly_shop()), NOW_MS)
 
     def test_what_is_new_to_people_of_a_leaning_comes_first(self, model: Popularity, shop: Shop) -> None:
         assert model.by_leaning.shape == (3, 11)

@@ -10,25 +10,17 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from fusionrec.feature_spec import DAY_MS, EVENT_CODES
-from fusionrec.transforms import ModelInput
-from tests.suites.models import ModelSuite, TasteSuite, shop_inputs
+from tests.suites.models import TasteSuite, history, one_user, shop_inputs
 from training.content import rare_terms
 from training.interactions import Interactions
 from training.loop import LoopConfig, Task, train
 from training.models.attention import Attention, AttentionConfig
 from training.models.content import Content
 from training.models.ease import Ease, EaseConfig, dense_weights, seen_matrix
-from training.models.popularity import Popularity, PopularityConfig
 from training.models.protocol import Part, Run, newest_occurrence
 from training.models.transitions import Transitions, TransitionsConfig, follow
 from training.models.windows import Windows, WindowsConfig
 from training.shop import NOW_MS, Shop, two_taste_shop
-
-
-def history(items: list[int], ages: list[float]) -> ModelInput:
-    events = np.full((1, len(items)), EVENT_CODES["purchase"])
-    return ModelInput(np.array([items]), events, np.array([ages], np.float32))
 
 
 class TestEase(TasteSuite):
@@ -99,6 +91,16 @@ class TestTransitions(TasteSuite):
         scores = Transitions(4, config).fit(data, NOW_MS).score(history([1], [0.0]))[0]
         assert_allclose(scores[2], 1.0 * 1.5**-0.5 * 1.25**-0.25, rtol=1e-5)
         assert_allclose(scores[3], 0.5 * 1.5**-0.5 * 1.5**-0.25, rtol=1e-5)
+
+    def test_it_tells_apart_what_follows_and_how_often_it_came_right_after(self) -> None:
+        """1 → 2 → 1 → 2 → 3: 2 came right after 1 twice, 1 and 3 after 2 once each, 3 never right after 1."""
+        data = one_user(items=[1, 2, 1, 2, 3], ages=np.array([5, 4, 3, 2, 1]))
+        model, candidates = Transitions(4).fit(data, NOW_MS), torch.tensor([[2, 3, 1]])
+        strengths, times = model.between(torch.tensor([[0, 1, 2]]), candidates)[0]
+        assert_allclose(times, np.log1p([[0, 0, 0], [2, 0, 0], [0, 1, 1]]), rtol=1e-6)
+        expected = [model.score(history([item], [0.0]))[0, [2, 3, 1]] for item in (1, 2)]
+        assert_allclose(strengths[1:], expected, rtol=1e-6)
+        assert strengths[1, 1] > 0.0 == strengths[0].any()
 
     def test_users_are_not_chained(self) -> None:
         data = two_taste_shop().interactions
@@ -212,55 +214,6 @@ def stops_in(task: Task, epoch: int) -> Task:
         return task.batches(now)
 
     return replace(task, batches=batches)
-
-
-class TestPopularity(ModelSuite):
-    @classmethod
-    def make(cls, n_items: int) -> Part:
-        return Popularity(n_items)
-
-    def test_recent_purchases_weigh_more(self) -> None:
-        ages = np.array([1, 1, 100, 100, 100])
-        data = one_user(items=[1, 1, 2, 2, 2], ages=ages)
-        model = Popularity(3, PopularityConfig(half_life_days=10.0)).fit(data, NOW_MS)
-        assert model.popularity[1] > model.popularity[2] > model.popularity[3] > 0.0
-        assert_allclose(model.popularity.sum(), 1.0, rtol=1e-5)
-
-    def test_who_buys_weekly_gets_it_again(self) -> None:
-        """Item 1 is a weekly habit of everybody who has it; item 5 is bought once and never again."""
-        model = Popularity(30).fit(weekly_shop(), NOW_MS)
-        regular = np.exp(model.score(history([1, 1, 1, 5], [21.0, 14.0, 7.0, 9.0]))[0])
-        newcomer = np.exp(model.score(history([5], [9.0]))[0])
-        assert regular[1] > 1.3 * newcomer[1]
-        assert newcomer[5] < 1.1 * regular[5]
-        assert newcomer[5] < 1.1 * np.exp(model.score(history([6], [9.0]))[0, 5])
-
-
-def one_user(items: list[int], ages: np.ndarray) -> Interactions:
-    n = len(items)
-    order = np.argsort(-ages, kind="stable")
-    return Interactions(
-        n_items=max(items) + 1,
-        offsets=np.array([0, n]),
-        items=np.array(items)[order],
-        events=np.full(n, EVENT_CODES["purchase"]),
-        sent_at=NOW_MS - ages[order] * DAY_MS,
-        sessions=np.arange(n),
-    )
-
-
-def weekly_shop() -> Interactions:
-    """Ten users who buy item 1 in each of twenty weeks, and beside it another item that they never buy again."""
-    weeks, users = 20, 10
-    others = [2 + (np.arange(weeks) + user) % 25 for user in range(users)]
-    return Interactions(
-        n_items=30,
-        offsets=np.arange(users + 1) * 2 * weeks,
-        items=np.concatenate([np.stack([np.ones(weeks, int), other], axis=1).ravel() for other in others]),
-        events=np.full(2 * weeks * users, EVENT_CODES["purchase"]),
-        sent_at=np.tile(np.repeat(NOW_MS - (np.arange(weeks, 0, -1) * 7 - 6) * DAY_MS, 2), users),
-        sessions=np.tile(np.repeat(np.arange(weeks), 2), users),
-    )
 
 
 def test_the_newest_occurrence_of_each_item_is_marked() -> None:

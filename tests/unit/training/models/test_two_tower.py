@@ -19,7 +19,7 @@ from training.interactions import Interactions
 from training.loop import LoopConfig, Task, train
 from training.models.moments import MomentBatch, Moments, MomentsConfig
 from training.models.protocol import Part, Run
-from training.models.two_tower import TwoTower
+from training.models.two_tower import TwoTower, UserTower
 from training.shop import NOW_MS, Shop, two_taste_shop
 
 
@@ -137,6 +137,34 @@ class TestDeep(TestWithAttributes):
     def test_the_towers_are_bent(self, model: TwoTower) -> None:
         assert model.users.deep is not None
         assert not hasattr(model, "items")
+
+
+@torch.inference_mode()
+def test_a_user_is_a_fading_average_of_its_items_and_a_situation() -> None:
+    """Computed again in numpy: three events of three types, and nobody's empty history. What stands at padding is as
+    large as the rest."""
+    torch.manual_seed(0)
+    tower = UserTower(replace(SMALL, dim=4)).eval()
+    for learnt in tower.parameters():
+        torch.nn.init.normal_(learnt)
+    vectors = torch.randn(2, 4, 4)
+    items, types = [5, 2, 5], [EVENT_CODES[name] for name in ("view", "cart", "purchase")]
+    ages = [30.0, 4.0, 1.0]
+    history = torch.tensor([[0, *items], [0] * 4]), torch.tensor([[0, *types], [0] * 4])
+    found = tower(vectors, *history, torch.tensor([[0.0, *ages], [0.0] * 4]))
+
+    kind, fade = tower.kind.weight.numpy()[:, 0], tower.fade.numpy()
+    share = np.exp(fade[-3:] + kind[types] - tower.rate.item() * np.log1p(ages))
+    average = share / share.sum() @ vectors[0, 1:].numpy()
+    profile = (average - average.mean()) / np.sqrt(average.var() + 1e-5) * tower.norm.weight.numpy()
+    situations = np.zeros((2, 10))
+    situations[0, [0, 2]] = np.log(1 + 3) / 4, np.log(1 + 1.0) / 4
+    situations[0, 3 + np.array(types)] = 1 / 3
+    situations[1, 1] = 1.0  # nothing is known
+    expected = situations @ tower.of_situation.weight.numpy().T
+    expected += tower.of_situation.bias.numpy() + tower.norm.bias.numpy()
+    expected[0] += profile
+    assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def tasteless(rng: np.random.Generator) -> Interactions:
