@@ -20,7 +20,7 @@ class ItemFacts(nn.Module):
     items' `log_prices`, where the data tell prices.
 
     log(1 + interactions) · log(share of its interactions that were a user's newest, smoothed) · mean place in the
-    histories, 0 = oldest, 1 = newest · log(1 + days since its first interaction), 0 where times are made up
+    histories, near 0 = oldest, 1 = newest · log(1 + days since its first interaction), 0 where times are made up
     """
 
     table: Tensor
