@@ -75,7 +75,7 @@ def with_times(home: Path, *, changed: bool) -> Dataset:
             kind = "purchase" if (user + place) % 3 else "view"
             lines.append(f"u{user},i{item},{kind},{1.7e9 + day * 86_400:.0f},{100 + 10 * item}")
     draw = np.random.default_rng(2)
-    # Words at random: items in equal blocks have many a singular value decomposition, and a fit draws another each time.
+    # At random: where blocks of items are told alike, a singular value decomposition is not unique and fits differ.
     words = [" ".join(draw.choice(WORDS, 3, replace=False)) for _ in range(N_ITEMS)]
     catalogue = ["itemId,name,category", *(f"i{item},{name},kind {item // 4}" for item, name in enumerate(words))]
     (home / "events.csv").write_text("\n".join(lines) + "\n")
