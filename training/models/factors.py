@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from scipy.sparse.linalg import svds
 from torch import Tensor
 
 from training.interactions import Interactions
+from training.models.svd import truncated_svd
 from training.models.transitions import TransitionsConfig, follow, powers
 
 _USER_POWER, _ITEM_POWER = 0.5, 0.25  # how much long histories and frequent items are tamed
@@ -31,7 +31,7 @@ def start_from_factors(table: Tensor, seen: sp.csr_matrix) -> None:
     left = _tamed(seen.sum(axis=1), _USER_POWER)
     right = _tamed(seen.sum(axis=0), _ITEM_POWER)
     scaled = sp.diags(left) @ seen.astype(np.float64) @ sp.diags(right)
-    _, strength, factors = svds(scaled, k=n_factors, random_state=0)
+    _, strength, factors = truncated_svd(scaled, n_factors)
     vectors = torch.from_numpy(np.ascontiguousarray(factors.T * np.sqrt(np.maximum(strength, 0.0)))).float()
     size = vectors.norm(dim=1, keepdim=True)
     unit = vectors / torch.clamp(size, min=1e-6) * (_NORM * table.shape[1] ** 0.5)
@@ -62,7 +62,7 @@ def _factors(matrix: sp.csr_matrix, n_factors: int) -> Tensor:
     n_factors = min(n_factors, min(matrix.shape) - 1)
     if n_factors < 1 or not matrix.nnz:
         return torch.zeros(matrix.shape[0], 0)
-    left, strength, _ = svds(matrix.astype(np.float64), k=n_factors, random_state=0)
+    left, strength, _ = truncated_svd(matrix, n_factors)
     rows = torch.from_numpy(np.ascontiguousarray(left * strength)).float()
     return rows * (_SIDE / torch.clamp(rows.square().sum(dim=1).mean().sqrt(), min=1e-6))
 

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from scipy.sparse.linalg import svds
 from torch import Tensor
 
 from training.interactions import Interactions
@@ -32,6 +31,7 @@ from training.models.ease import seen_matrix
 from training.models.item_knn import newest
 from training.models.protocol import QUIET, Run
 from training.models.sparse_rows import Fading, SparseRows, alike, presence
+from training.models.svd import truncated_svd
 from training.models.transitions import powers
 from training.models.vectors import cosines
 
@@ -110,6 +110,6 @@ def smooth_waves(stacked: sp.csr_matrix, n_factors: int) -> Tensor:
     kept = min(n_factors, min(stacked.shape) - 1)
     if kept < 1:
         return torch.zeros(stacked.shape[1], n_factors)
-    _, strength, right = svds(stacked.astype(np.float64), k=kept, random_state=0)
+    _, strength, right = truncated_svd(stacked, kept)
     waves = torch.from_numpy(np.ascontiguousarray(right[strength > 1e-9].T)).float()
     return torch.nn.functional.pad(waves, (0, n_factors - waves.shape[1]))
