@@ -76,12 +76,13 @@ def _kinds(
 
 def item_attributes(dataset: Dataset, vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
     """Codes of each item's first MOST_KINDS attributes, int32 (n_items + 1, M), 0 where there are no more."""
-    index, items = vocabulary.index(), dataset.items
-    lists = [list(texts or ())[:MOST_KINDS] for texts in items["attributes"].to_pylist()]
-    codes = {text: code for code, text in enumerate(sorted({text for texts in lists for text in texts}), start=1)}
-    found = np.zeros((len(vocabulary) + 1, max(map(len, lists), default=0)), np.int32)
-    for item_id, texts in zip(items["item_id"].to_pylist(), lists, strict=True):
-        found[index[item_id], : len(texts)] = [codes[text] for text in texts]
+    told = zip(dataset.items["item_id"].to_pylist(), dataset.items["attributes"].to_pylist(), strict=True)
+    lists = {item_id: list(texts or ())[:MOST_KINDS] for item_id, texts in told}
+    codes = {text: code for code, text in enumerate(sorted({text for own in lists.values() for text in own}), start=1)}
+    found = np.zeros((len(vocabulary) + 1, max(map(len, lists.values()), default=0)), np.int32)
+    for index, item_id in enumerate(vocabulary.item_ids, start=1):  # of a model that is updated some are not in it yet
+        own = lists.get(item_id, [])
+        found[index, : len(own)] = [codes[text] for text in own]
     return found
 
 

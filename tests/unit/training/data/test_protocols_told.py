@@ -18,7 +18,8 @@ from training.train import Prepared
 
 DAY = 86_400
 CASES: dict[str, tuple[dict[str, list[float]], dict[str, str]]] = {
-    # users and the days of their purchases, windows of ten days each → protocol → window that lacks users
+    # users and the days of their purchases (negative: of removals), windows of ten days each → protocol → window that
+    # lacks users
     "all": ({"anna": [0, 85, 99], "ben": [1, 50, 100]}, {"temporal": "", "leave-one-out": ""}),
     "nobody in validation": (
         {"anna": [0, 40, 99], "ben": [1, 50, 100]},
@@ -26,13 +27,23 @@ CASES: dict[str, tuple[dict[str, list[float]], dict[str, str]]] = {
     ),
     "short histories": ({"anna": [0, 85], "ben": [95, 100]}, {"temporal": "", "leave-one-out": "validation"}),
     "one moment": ({"anna": [0], "ben": [0]}, {"temporal": "validation", "leave-one-out": "validation"}),
+    "removals in the test": (
+        {"anna": [0, 50, 85, -99], "ben": [1, 50, 86, -100]},
+        {"temporal": "test", "leave-one-out": ""},
+    ),
+    "removals shorten histories": (
+        {"anna": [0, 85, -86], "ben": [95, -96, 100]},
+        {"temporal": "", "leave-one-out": "validation"},
+    ),
     "a single user": ({"anna": [0, 50, 85, 100]}, {"temporal": "", "leave-one-out": ""}),
 }
 
 
 def events_of(folder: Path, days: dict[str, list[float]]) -> Path:
     lines = [
-        f"{user},i{n % 3},purchase,{1.7e9 + day * DAY:.0f}" for user, own in days.items() for n, day in enumerate(own)
+        f"{user},i{n % 3},{'removal' if day < 0 else 'purchase'},{1.7e9 + abs(day) * DAY:.0f}"
+        for user, own in days.items()
+        for n, day in enumerate(own)
     ]
     path = folder / "events.csv"
     path.write_text("\n".join(["userId,itemId,eventType,sentAt", *lines]) + "\n")
