@@ -28,7 +28,7 @@ class RecommendationRequest(Request):
     num_results: Annotated[int, Field(strict=True, ge=1, le=100)] = 20
     exclude_item_ids: tuple[ItemId, ...] = Field((), max_length=1000, description="never part of the slate")
     diversity: Annotated[float, Field(strict=True, ge=0, le=1)] = Field(
-        0.0, description="0 ranks by score alone; towards 1 each further item of a category counts less"
+        0.0, description="0 ranks by score alone; towards 1 each further item of a category (or attribute) counts less"
     )
     explain: Annotated[bool, Field(strict=True)] = Field(False, description="adds contributions to each item")
     budget_ms: Annotated[int, Field(strict=True, ge=10, le=10_000)] = Field(

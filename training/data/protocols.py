@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-MIN_HISTORY: Final = (
-    3  # interactions, but for removals, of a user whose last is left out for the test and the one before for validation
-)
+# Interactions, but for removals, of a user whose last is left out for the test and the one before for validation.
+MIN_HISTORY: Final = 3
 # Of an outcome that one user in seven has, the 95 % bootstrap interval over users holds the truth in 53 of 100 draws of
 # 5 users, in 79 of 10, in 92 of 20 and in 93 of 30; of one user it is a point.
 FEW_USERS: Final = 30
@@ -50,7 +49,7 @@ def allowed(events: Any, cutoffs: Sequence[Any], has_times: bool) -> Allowed:
 
 
 def refusal(protocol: str, window: str) -> str:
-    """Why it cannot be asked for: nobody did anything in this window."""
+    """Why it cannot be asked for: nobody turned to an item in this window."""
     lacking = "nothing to learn from" if window == "train" else "no requests"
     return f"{lacking} ({window}): {REMEDIES[protocol]}"
 
