@@ -79,8 +79,8 @@ def ablate(stages: Stages, data: Interactions, cut: Split, seen: Seen, data_key:
     names = [part.name for part in parts]
 
     def work(run: Run) -> tuple[float, int, list[Worth], Worth | None]:
-        table = evidence(recipe, data, first, parts, past, mask, replace(run, progress=silent))
-        return worth_of_parts(table, names, by_halves(recipe), run.progress, run.device)
+        table = evidence(recipe, data, first, parts, past, mask, run.portion(0.0, 0.2))
+        return worth_of_parts(table, names, by_halves(recipe), run.portion(0.2, 1.0).progress, run.device)
 
     ndcg, n_held_out, worth, together = stages.once("leaving out one part each", key, work)
     where = "" if recipe.labels == "validation" else STEP_BACK

@@ -118,10 +118,9 @@ def fit_second(
     run: Run,
 ) -> tuple[Ensemble | None, Choice]:
     """The stacker, from the first stage's candidates. The recipe has a second stage."""
-    half = replace(run, progress=lambda share: run.progress(0.5 * share))
-    table = evidence(recipe, data, first, parts, past, mask_seen, half)
+    table = evidence(recipe, data, first, parts, past, mask_seen, run.portion(0.0, 0.5))
     config = recipe.stacker or StackerFitConfig()
-    return fit_stacker(table, config, lambda share: run.progress(0.5 + 0.5 * share), run.device)
+    return fit_stacker(table, config, run.portion(0.5, 1.0).progress, run.device)
 
 
 def evidence(

@@ -18,7 +18,7 @@ from training.evaluate import Seen
 from training.fusing import drawn, evidence, fit_first, fusion_key, labelled
 from training.fusion.stacker_fit import held_out
 from training.interactions import Interactions
-from training.models.protocol import Part, Run, silent
+from training.models.protocol import Part, Run
 from training.protocols import Split
 from training.recipe import Recipe
 from training.stages import Stages, code_hash, key_of
@@ -49,9 +49,9 @@ def leave_out(
         key = key_of("from end to end", told, fusion_key(recipe, data_key, mask), code)
 
         def work(run: Run) -> Tensor:
-            first = fit_first(recipe, data, chosen, past, mask, run)
-            table = evidence(recipe, data, first, chosen, past, mask, replace(run, progress=silent))
-            return held_out(table, by_halves(recipe), device=run.device)
+            first = fit_first(recipe, data, chosen, past, mask, run.portion(0.0, 0.3))
+            table = evidence(recipe, data, first, chosen, past, mask, run.portion(0.3, 0.6))
+            return held_out(table, by_halves(recipe), run.portion(0.6, 1.0).progress, run.device)
 
         return stages.once(f"fusion of {len(told)} parts, held out", key, work)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Timer
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from training.tradeoff import Point
 
 LONG_S: Final = 2.0  # a stage that ends sooner is told of once
+AGAIN_S: Final = 60.0  # in a log, between two lines of a stage
 _NAMES = {"most_popular": "most popular"}
 _SHORT = {
     "diversity@10": "diversity",
@@ -30,19 +32,24 @@ _SHORT = {
 
 @contextmanager
 def stage_display(console: Console) -> Iterator[Callable[[str, float], None]]:
-    """One line a stage; on a terminal its bar moves, in a log its end is printed, and before that what takes long."""
+    """One line a stage; on a terminal its bar moves, in a log its end is printed, and before that what takes long, with
+    its share every minute."""
     columns = (TextColumn("{task.description:<46}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
     begun: dict[str, Timer] = {}
+    told: dict[str, float] = {}  # when a stage was last told of in a log
     with Progress(*columns, console=console, disable=not console.is_terminal) as display:
 
         def report(what: str, share: float) -> None:
             if what not in tasks:
-                tasks[what] = display.add_task(what, total=1.0)
+                tasks[what], told[what] = display.add_task(what, total=1.0), monotonic()
                 if not console.is_terminal and share < 1.0:
                     begun[what] = Timer(LONG_S, console.print, (f"{what} …",))
                     begun[what].start()
             display.update(tasks[what], completed=share)
+            if not console.is_terminal and share < 1.0 and monotonic() - told[what] >= AGAIN_S:
+                told[what] = monotonic()
+                console.print(f"{what} {share:.0%} …")
             if share >= 1.0:
                 display.stop_task(tasks[what])
                 if what in begun:

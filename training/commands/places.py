@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from fusionrec.errors import DataError
 
 
 def require_writable(folder: Path, pointer: str) -> None:
-    """Leaves nothing there. Raises DataError when the folder, or one on the way to it, cannot be written."""
-    made: list[Path] = []
+    """Leaves nothing there: what does not exist yet is tried where it would be made, so that commands which start
+    together in a new place do not clear it away from each other.
+
+    Raises DataError when the folder, or one on the way to it, cannot be written."""
     try:
-        made = [each for each in (folder, *folder.parents) if not each.exists()]
-        if made:
-            folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        nearest = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+        with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         told = f"{folder} cannot be written ({error.strerror}); choose another folder"
         raise DataError(told, pointer=pointer) from None
-    finally:
-        for each in made:
-            with suppress(OSError):  # never made, or somebody else uses it by now
-                each.rmdir()
 
 
 def require_out(out: Path | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -44,6 +44,10 @@ class Run:
     record: Record = unrecorded
     after_epoch: Progress = silent  # told the share of the epochs; the part can be asked for scores; may raise
     device: Device = CPU
+
+    def portion(self, begin: float, end: float) -> Run:
+        """The run of a part of this work, which takes its progress from the share `begin` to the share `end`."""
+        return replace(self, progress=lambda share: self.progress(begin + (end - begin) * share))
 
 
 QUIET: Final = Run()

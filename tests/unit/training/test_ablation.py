@@ -109,8 +109,8 @@ def walkers() -> Interactions:
     )
 
 
-def ablated(data: Interactions, folder: Path, told: list[str]) -> Ablation:
-    stages = Stages(folder, lambda what, share: told.append(what) if share == 1.0 else None)
+def ablated(data: Interactions, folder: Path, heard: list[tuple[str, float]]) -> Ablation:
+    stages = Stages(folder, lambda what, share: heard.append((what, share)))
     return ablate(stages, data, leave_one_out(data), "mask", "walkers")
 
 
@@ -129,8 +129,13 @@ class TestAblate:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def found(cls, small_recipe: None, folder: Path) -> Ablation:
-        return ablated(walkers(), folder, [])
+    def heard(cls) -> list[tuple[str, float]]:
+        return []
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def found(cls, small_recipe: None, folder: Path, heard: list[tuple[str, float]]) -> Ablation:
+        return ablated(walkers(), folder, heard)
 
     def test_every_kind_of_part_is_judged_and_those_of_the_usual_recipe_are_named(self, found: Ablation) -> None:
         assert [worth.part for worth in found.parts] == [
@@ -152,12 +157,18 @@ class TestAblate:
         assert row["loss"] == found.parts[2].loss
 
     def test_what_was_measured_is_kept(self, found: Ablation, folder: Path) -> None:
-        told: list[str] = []
-        again = ablated(walkers(), folder, told)
+        heard: list[tuple[str, float]] = []
+        again = ablated(walkers(), folder, heard)
         assert again.as_json() == found.as_json()
         assert again.costs == found.costs
-        assert len(told) == 12
-        assert all(what.endswith("(kept)") for what in told), told
+        assert len(heard) == 12
+        assert all(what.endswith("(kept)") for what, _ in heard), heard
+
+    def test_progress_is_told_from_the_evidence_on(self, found: Ablation, heard: list[tuple[str, float]]) -> None:
+        shares = [share for what, share in heard if what == "leaving out one part each"]
+        assert shares == sorted(shares)
+        assert 0.0 < shares[1] <= 0.2
+        assert len(shares) > len(found.parts)
 
     def test_the_test_window_is_not_looked_at(self, found: Ablation, tmp_path: Path) -> None:
         data = walkers()

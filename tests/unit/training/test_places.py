@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.suites.small_shop import prepared_shop
 from training import cli
 from training.commands import train
+from training.commands.places import require_writable
 
 
 @pytest.fixture
@@ -59,6 +61,14 @@ def test_a_refused_command_leaves_no_home(
 ) -> None:
     monkeypatch.setenv("FUSIONREC_HOME", str(tmp_path / "new" / "home"))
     told("data", "prepare", "--source", "csv", "--events", str(tmp_path / "nowhere.csv"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_commands_that_start_together_in_a_new_place(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(50):
+            folder = tmp_path / str(number) / "home"
+            list(threads.map(require_writable, [folder] * 4, ["--out"] * 4))
     assert not list(tmp_path.iterdir())
 
 

@@ -35,6 +35,15 @@ def test_a_short_stage_is_told_once(log: io.StringIO) -> None:
     assert log.getvalue() == "done: ease\ndone: als (kept)\n"
 
 
+def test_a_stage_that_takes_minutes_is_told_of_again(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(shown, "monotonic", lambda: clock[0])
+    with shown.stage_display(Console(file=log)) as report:
+        for clock[0], share in ((0.0, 0.0), (59.0, 0.3), (61.0, 0.35), (62.0, 0.36), (130.0, 0.7), (140.0, 1.0)):
+            report("second stage", share)
+    assert log.getvalue() == "second stage 35% …\nsecond stage 70% …\ndone: second stage\n"
+
+
 def test_an_interrupted_stage_is_not_told_afterwards(log: io.StringIO) -> None:
     def interrupted() -> None:
         with shown.stage_display(Console(file=log)) as report:
