@@ -25,8 +25,8 @@ from fusionrec.adapters.sqlite_counts import SqliteCounts
 from fusionrec.feature_spec import DAY_MS
 from fusionrec.ports import Interaction, ItemCounts, Message, SessionLink
 from fusionrec.trending import HOUR_MS, KEPT_DAYS, WORTH
-from tests.contract.test_item_counts import table
 from tests.property.test_feedback_faults import deliver, quiet
+from tests.suites.item_counts import table
 from training.feedback.log import Log, Window
 from training.feedback.replay import replay
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,17 @@ SOON = Countdown(1e9)
 
 def touch(who: str = "u1", item: str = "tea", kind: str = "view", hour: int = HOUR) -> Touch:
     return Touch(who, item, kind, hour)
+
+
+def table(client: Any) -> None:
+    """Makes the table of counts in a DynamoDB."""
+    keys = (("entity_id", "HASH"), ("part", "RANGE"))
+    client.create_table(
+        TableName="fusionrec.item_counts",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+    )
 
 
 class ItemCountsSuite:

@@ -24,9 +24,9 @@ from fusionrec.ports import default_row
 from infra import dynamodb_local
 from infra.rie import RuntimeUnavailableError
 from tests.contract import test_feast_readers as readers
-from tests.contract.test_item_counts import table as make_counts_table
 from tests.suites.feature_readers import NOW, NOW_MS, SESSION
 from tests.suites.item_counts import HOUR, SOON, ItemCountsSuite, touch
+from tests.suites.item_counts import table as make_counts_table
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.enable_socket]
 
