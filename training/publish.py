@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fusionrec.bundle.loader import RANKER
-from fusionrec.bundle.manifest import Manifest, read_manifest, verify
+from fusionrec.bundle.manifest import FILE_NAME, Manifest, read_manifest, verify
 from fusionrec.errors import BundleError, BundleMissingError
-from fusionrec.scoring import Scorer
-from training.evaluate import BASELINE, FUSION
 
 CURRENT = "current"
 PREVIOUS = "previous"
 GATE_METRIC = "ndcg@10"
+FUSION, BASELINE = (
+    "fusion",
+    "most_popular",
+)  # as in `evaluate.py`, which would bring torch: a list of bundles needs none
+_NOT_HERE: Final = ("fetch", "export")  # how remedies begin that are meant for a server, which has its bundle from us
 
 
 class GateError(BundleError):
@@ -56,7 +62,8 @@ def published(bundles: Path) -> tuple[list[Published], list[Unreadable]]:
     found, broken = [], []
     for path in folders:
         try:
-            found.append(Published(read_manifest(path), path.name == current, path.name == previous))
+            with remedied(path):
+                found.append(Published(read_manifest(path), path.name == current, path.name == previous))
         except BundleError as error:
             broken.append(Unreadable(path.name, str(error)))
     return found, broken
@@ -72,11 +79,58 @@ def newest(bundles: Path) -> str:
 
 def check(bundles: Path, version: str) -> Manifest:
     """Verify a bundle against its hashes and this code's feature spec, and load its graph. Raises BundleError."""
-    folder = bundles / version
-    manifest = read_manifest(folder)
-    verify(folder, manifest)
-    Scorer.open(folder / RANKER, manifest)
+    from fusionrec.scoring import Scorer  # noqa: PLC0415  with onnxruntime, which a list does without
+
+    manifest = verified(bundles, version)
+    with remedied(bundles / version):
+        Scorer.open(bundles / version / RANKER, manifest)
     return manifest
+
+
+def verified(bundles: Path, version: str) -> Manifest:
+    """As `check`, without its graph."""
+    with remedied(bundles / version):
+        manifest = read_manifest(bundles / version)
+        verify(bundles / version, manifest)
+    return manifest
+
+
+@contextmanager
+def remedied(folder: Path) -> Iterator[None]:
+    """A bundle of this machine cannot be fetched from anywhere: its errors say how to get another one instead."""
+    try:
+        yield
+    except BundleError as error:
+        flaw, _, remedy = str(error).rpartition("; ")
+        if not remedy.startswith(_NOT_HERE):
+            raise
+        raise type(error)(f"{flaw}; {_remedy(folder)}") from None
+
+
+def _remedy(folder: Path) -> str:
+    bundles, data = folder.parent, folder.parent.parent.name
+    told = f"delete {folder} and run `fusionrec train --data {data}`"
+    previous = pointer(bundles, PREVIOUS)
+    if folder.name == pointer(bundles) and is_there(bundles, previous):
+        told += f"; until then `fusionrec models rollback --data {data}` serves {previous}"
+    return told
+
+
+def is_there(bundles: Path, version: str) -> bool:
+    """Is it the name of a bundle in this folder, whole or not?"""
+    return bool(version) and Path(version).name == version and (bundles / version / FILE_NAME).is_file()
+
+
+def astray(bundles: Path) -> str:
+    """What is wrong when a bundle is promoted that is not there, with the remedy; else ''."""
+    current, previous, data = pointer(bundles), pointer(bundles, PREVIOUS), bundles.parent.name
+    if not (bundles / CURRENT).is_file() or is_there(bundles, current):
+        return ""
+    told = f"{bundles / CURRENT} names {current!r}, and no such bundle is there, so nothing is served; "
+    told += f"`fusionrec models promote --data {data}` serves the newest"
+    if current and is_there(bundles, previous):
+        told += f", `fusionrec models rollback --data {data}` {previous}"
+    return told
 
 
 def gate(manifest: Manifest) -> None:
@@ -99,8 +153,7 @@ def promote(bundles: Path, version: str) -> str:
     gate(check(bundles, version))
     before = pointer(bundles)
     if before != version:
-        if before:
-            _write_pointer(bundles, PREVIOUS, before)
+        _keep_way_back(bundles, before, version)
         _write_pointer(bundles, CURRENT, version)
     return before
 
@@ -115,9 +168,17 @@ def rollback(bundles: Path) -> str:
     if not previous:
         raise BundleError(f"nothing was promoted before {current}; there is no way back")
     check(bundles, previous)
+    _keep_way_back(bundles, current, previous)
     _write_pointer(bundles, CURRENT, previous)
-    _write_pointer(bundles, PREVIOUS, current)
     return previous
+
+
+def _keep_way_back(bundles: Path, before: str, version: str) -> None:
+    """Before `version` is served in place of `before`: that one can be gone, and then no way leads to it."""
+    if is_there(bundles, before):
+        _write_pointer(bundles, PREVIOUS, before)
+    elif pointer(bundles, PREVIOUS) == version:
+        (bundles / PREVIOUS).unlink()
 
 
 def _write_pointer(bundles: Path, name: str, version: str) -> None:

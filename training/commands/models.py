@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,37 +13,58 @@ from rich.table import Table
 from fusionrec.errors import DataError
 from fusionrec.settings import Settings
 
+if TYPE_CHECKING:
+    from training.publish import Published
+
 app = typer.Typer(help="List, verify, promote and roll back model bundles.", no_args_is_help=True)
 
-Data = Annotated[str, typer.Option("--data", "--dataset", help="name of a data set; default FUSIONREC_DATASET")]
+Data = Annotated[
+    str,
+    typer.Option("--data", "--dataset", help="name of a data set; default: FUSIONREC_DATASET, else completejourney"),
+]
 Version = Annotated[str, typer.Argument(help="a version as `models list` shows it; default: the newest")]
 
 
 @app.command("list")
 def list_models(data: Data = "") -> None:
-    """All bundles, oldest first, with their test metrics."""
-    from training.evaluate import BASELINE, FUSION  # noqa: PLC0415  the command line starts without torch
-    from training.publish import published  # noqa: PLC0415
+    """All bundles, oldest first, with their test metrics, and which one is served (current).
 
-    table = Table("version", "", "data up to", "items", "fusion", "most popular", caption="ndcg@10 on the test window")
-    table.columns[0].no_wrap, table.columns[2].min_width = True, len("2026-01-31")
-    found, broken = published(_bundles(data))
+    What cannot be read or served goes to stderr as a caution, with exit code 0; `models verify` looks closer.
+    """
+    from training import publish  # noqa: PLC0415  the command line starts without pydantic and numpy
+
+    bundles = _bundles(data)
+    found, broken = publish.published(bundles)
+    if found:
+        Console().print(_table(found))
+    marks = {publish.pointer(bundles, name): f" ({name})" for name in (publish.PREVIOUS, publish.CURRENT)}
+    cautions = [f"{folder.version}{marks.get(folder.version, '')}: {folder.flaw}" for folder in broken]
+    for told in filter(None, (*cautions, publish.astray(bundles))):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"caution: {told}", style="yellow", markup=False)
+
+
+def _table(found: Sequence[Published]) -> Table:
+    """Without lines, which would not fit into 80 columns beside the versions."""
+    from training.publish import BASELINE, FUSION, GATE_METRIC  # noqa: PLC0415
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, caption_justify="left")
+    table.caption = f"{GATE_METRIC} on the test window"
+    for name in ("version", "", "data up to"):
+        table.add_column(name, no_wrap=True)
+    for name in ("items", "fusion", "most popular"):
+        table.add_column(name, justify="right", no_wrap=name == "items")
     for bundle in found:
         manifest = bundle.manifest
-        scores = [manifest.metrics.get(name, {}).get("ndcg@10") for name in (FUSION, BASELINE)]
+        scores = [manifest.metrics.get(name, {}).get(GATE_METRIC) for name in (FUSION, BASELINE)]
         mark = "current" if bundle.current else "previous" if bundle.previous else ""
         cells = ["–" if score is None else f"{score:.4f}" for score in scores]
         table.add_row(manifest.model_version, mark, manifest.data_cutoff[:10], f"{manifest.n_items:,}", *cells)
-    console = Console()
-    if found:
-        console.print(table)
-    for folder in broken:
-        console.print(f"{folder.version}: {folder.flaw}", style="yellow", highlight=False, soft_wrap=True)
+    return table
 
 
 @app.command()
 def verify(version: Version = "", data: Data = "") -> None:
-    """Check a bundle against its hashes and this code's feature spec, and load its graph."""
+    """Check a bundle against its hashes and this code's feature spec, and load its graph. Exit code 1 if it fails."""
     from training import publish  # noqa: PLC0415
 
     bundles = _bundles(data)
@@ -63,7 +85,7 @@ def promote(version: Version = "", data: Data = "") -> None:
 
 @app.command()
 def rollback(data: Data = "") -> None:
-    """Serve the version before again."""
+    """Serve the version before again; a second rollback returns."""
     from training import publish  # noqa: PLC0415
 
     Console().print(f"current: {publish.rollback(_bundles(data))}")
@@ -71,7 +93,12 @@ def rollback(data: Data = "") -> None:
 
 def require_promoted(folder: Path) -> None:
     """Raises DataError with the remedy when no model of this data set is served."""
-    if (folder / "bundles" / "current").is_file():
+    from training import publish  # noqa: PLC0415
+
+    bundles = folder / "bundles"
+    if told := publish.astray(bundles):
+        raise DataError(told)
+    if publish.pointer(bundles):
         return
     told = f"no trained model there; run `fusionrec train --data {folder.name}` first"
     if any(folder.glob("bundles/*/manifest.json")):

@@ -19,6 +19,8 @@ from training.commands.places import require_out
 from training.commands.train import Data, open_dataset
 
 if TYPE_CHECKING:
+    from fusionrec.bundle.loader import Bundle
+    from fusionrec.scoring import Scorer
     from training.batch_scoring import Profiles, Scored
 
 N_RESULTS = 50
@@ -32,7 +34,7 @@ def score(
     n_results: Annotated[
         int | None, typer.Option(min=1, help=f"length of a slate; default {N_RESULTS}, or all that the model ranks")
     ] = None,
-    out: Annotated[Path, typer.Option(help="the Parquet file to write")] = Path("slates.parquet"),
+    out: Annotated[Path, typer.Option(help="the Parquet file to write; its folder is made")] = Path("slates.parquet"),
     scenario: Annotated[str, typer.Option(help="whose rules hide items: home, product, cart or email")] = "home",
     batch_size: Annotated[int, typer.Option(min=1, help="users in one run of the graph")] = 64,
     threads: Annotated[int, typer.Option(min=0, help="0: one for each core")] = 0,
@@ -41,21 +43,19 @@ def score(
 
     On CUDA where onnxruntime-gpu and a GPU are there. An interrupted run continues.
     """
-    from fusionrec.adapters.local_files import FolderBundles  # noqa: PLC0415
-    from fusionrec.bundle.loader import load_bundle  # noqa: PLC0415
-    from fusionrec.scoring import Scorer  # noqa: PLC0415
-    from training.batch_scoring import BatchScorer, Options, Profiles, told_of  # noqa: PLC0415
-    from training.batch_scoring import score as run  # noqa: PLC0415
-
     if scenario not in SCENARIOS:
         raise BadInputError(f"{scenario!r} is not one of {', '.join(SCENARIOS)}", pointer="--scenario")
     if out.suffix not in ("", PARQUET):
         raise BadInputError(f"{out} is written as Parquet; name it {out.with_suffix(PARQUET).name}", pointer="--out")
+    if out.is_dir():
+        raise BadInputError(f"{out} is a folder; name the file, such as {out / 'slates.parquet'}", pointer="--out")
     require_out(out)
     dataset, console = open_dataset(data), Console()
     require_promoted(dataset.folder)
-    bundle = load_bundle(FolderBundles(dataset.folder / "bundles").fetch())
-    scorer = Scorer.open(bundle.ranker, bundle.manifest, threads or os.cpu_count() or 1)
+    from training.batch_scoring import BatchScorer, Options, Profiles, told_of  # noqa: PLC0415  not for --help
+    from training.batch_scoring import score as run  # noqa: PLC0415
+
+    bundle, scorer = _opened(dataset.folder / "bundles", threads or os.cpu_count() or 1)
     profiles = Profiles(dataset)
     chosen = _users(users, profiles)
     console.print(f"model {bundle.manifest.model_version} on {_device(scorer.on_gpu)}", soft_wrap=True)
@@ -70,6 +70,19 @@ def score(
         done = run(batch, profiles, chosen, out, advance)
     _tell(console, done, time.perf_counter() - started)
     console.print(f"written: {out}", soft_wrap=True)
+
+
+def _opened(bundles: Path, threads: int) -> tuple[Bundle, Scorer]:
+    """The promoted bundle and its graph. Raises BundleError."""
+    from fusionrec.adapters.local_files import FolderBundles  # noqa: PLC0415
+    from fusionrec.bundle.loader import load_bundle  # noqa: PLC0415
+    from fusionrec.scoring import Scorer  # noqa: PLC0415
+    from training import publish  # noqa: PLC0415
+
+    promoted = FolderBundles(bundles).fetch()
+    with publish.remedied(promoted):
+        bundle = load_bundle(promoted)
+        return bundle, Scorer.open(bundle.ranker, bundle.manifest, threads)
 
 
 @contextmanager
@@ -112,7 +125,8 @@ def _users(asked: str, profiles: Profiles) -> list[str]:
     try:
         lines = Path(asked).read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({error}); give `all` or a text file", pointer=f"--users {asked}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise DataError(f"{asked} cannot be read ({why}); give `all` or a text file", pointer="--users") from None
     users = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not users:
         raise DataError("names no users; one id a line", pointer=asked)

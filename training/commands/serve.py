@@ -21,12 +21,15 @@ from training.commands.models import require_promoted
 SELF_CONTAINED: Final = ("completejourney", "movielens-100k")  # sources that need no file of the user's
 TIDY_S: Final = 20.0  # for an interrupted step to leave things in order
 
-Dataset = Annotated[str, typer.Option("--data", "--dataset", help="name of the data set")]
-User = Annotated[str, typer.Option(help="a user of the data set; one with typical activity when not given")]
+Dataset = Annotated[
+    str,
+    typer.Option("--data", "--dataset", help="name of a data set; default: FUSIONREC_DATASET, else completejourney"),
+]
+User = Annotated[str, typer.Option(help="a user of the data set; default: one with typical activity")]
 
 
 def serve(
-    dataset: Dataset = "completejourney",
+    dataset: Dataset = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one")] = 8000,
     open_access: Annotated[
         bool, typer.Option("--open", help="development: answer requests that carry no identity")
@@ -34,19 +37,24 @@ def serve(
     user: User = "",
 ) -> None:
     """The HTTP API on a local port, by the same handlers as in the cloud."""
-    folder = Settings.from_env().home / folder_name(dataset)
+    from training import publish  # noqa: PLC0415 - the command line starts without it
+
+    folder = _folder(dataset)
     require_promoted(folder)
+    bundles = folder / "bundles"
+    publish.verified(bundles, publish.pointer(bundles))  # the server would refuse it, too, but not know the remedy
     command = [sys.executable, "-m", "functions.local_server", "--port", str(port)]
     command += ["--user", user or typical_user(folder)]
     command += ["--open"] if open_access else []
-    os.execve(sys.executable, command, {**os.environ, "FUSIONREC_DATASET": dataset})  # noqa: S606
+    os.execve(sys.executable, command, {**os.environ, "FUSIONREC_DATASET": folder.name})  # noqa: S606
 
 
-def demo(dataset: Dataset = "completejourney", user: User = "") -> None:
+def demo(dataset: Dataset = "", user: User = "") -> None:
     """From nothing to recommendations for a real shopper; every step reuses what is there."""
     started = time.monotonic()
     console = Console()
-    folder = Settings.from_env().home / folder_name(dataset)
+    folder = _folder(dataset)
+    dataset = folder.name
     steps = [["features", "sync"], ["train"]]
     if dataset in SELF_CONTAINED:  # the files of another data set are known to whoever prepared it
         steps.insert(0, ["data", "prepare", "--source", dataset])
@@ -62,7 +70,18 @@ def demo(dataset: Dataset = "completejourney", user: User = "") -> None:
     if status:
         raise typer.Exit(status)
     console.print(f"\npipeline {ready_s:.0f} s, with the demo {time.monotonic() - started:.0f} s. "
-                  f"Next: fusionrec serve --open")  # fmt: skip
+                  f"Next: {_next(dataset)}")  # fmt: skip
+
+
+def _folder(dataset: str) -> Path:
+    settings = Settings.from_env()
+    return settings.home / folder_name(dataset or settings.dataset, "--data")
+
+
+def _next(dataset: str) -> str:
+    """The command that serves what the demo showed."""
+    named = "" if dataset == Settings.from_env().dataset else f" --data {dataset}"
+    return f"fusionrec serve{named} --open"
 
 
 def run_step(arguments: list[str], environment: dict[str, str]) -> None:
@@ -114,5 +133,5 @@ def typical_user(folder: Path) -> str:
         [str(events)],
     ).fetchone()
     if row is None:
-        raise DataError("the data set holds no events", pointer=str(events))
+        raise DataError("holds no events; prepare the data again with some", pointer=str(events))
     return str(row[0])
