@@ -10,27 +10,40 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from fusionrec.errors import BadInputError
 from training.commands.console import counted
 from training.commands.places import require_out
-from training.commands.train import PROTOCOLS, Data, Device, Encoder, one_of, open_dataset
+from training.commands.train import PROTOCOLS, Data, Device, Encoder, Out, one_of, open_dataset
 
 if TYPE_CHECKING:
     from training.ablation import Ablation, Worth
+    from training.data.dataset import Dataset
+
+# In the order of `recipe.py`; content and encoder where the data have words for them.
+PARTS = (
+    "popularity", "ease", "transitions", "slist", "content", "encoder", "attention", "item_knn", "als", "graph",
+    "two_tower", "frequency",
+)  # fmt: skip
 
 
 def ablate(
     data: Data = "",
     protocol: Annotated[str, typer.Option(help="temporal or leave-one-out; default: what suits the data")] = "",
-    ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes and categories")] = False,
+    ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes, categories and prices")] = False,
     encoder: Encoder = False,
     without: Annotated[
-        str, typer.Option(help="instead: leave these parts out altogether, names with commas, beside those that are on")
-    ] = "",
-    out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
+        str | None,
+        typer.Option(help="instead: what these parts are worth together, from end to end; e.g. ease or ease,graph"),
+    ] = None,
+    out: Out = None,
     device: Device = "auto",
 ) -> None:
     """Train every kind of part, then the fusion without each of them, and compare on held-out validation users."""
-    from training.ablation import ablate as measured  # noqa: PLC0415  the command line starts without torch
+    one_of("--protocol", protocol, ("", *PROTOCOLS))
+    names = left_out(without)
+    require_out(out)
+    dataset, console = open_dataset(data), Console()  # a wrong name is told before torch is there, which takes seconds
+    from training.ablation import ablate as measured  # noqa: PLC0415
     from training.commands.console import stage_display  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.leaving_out import leave_out  # noqa: PLC0415
@@ -41,16 +54,12 @@ def ablate(
     from training.train import Prepared  # noqa: PLC0415
     from training.variants import Variant  # noqa: PLC0415
 
-    one_of("--protocol", protocol, ("", *PROTOCOLS))
-    require_out(out)
-    dataset, console = open_dataset(data), Console()
     with stage_display(console) as report:
         prepared = Prepared.read(dataset, Variant(ids_only, encoder=encoder), report=report)
         chosen: Any = protocol or prepared.protocol
         cut = prepared.split(chosen)
         stages = Stages(dataset.folder / "work", report, Run(device=choose(device)))
         seen: Any = "keep" if repeats_matter(cut.fit) else "mask"
-        names = [name.strip() for name in without.split(",") if name.strip()]
         if names:
             ndcg, n_held_out, worth = leave_out(stages, prepared.data, cut, seen, prepared.key(chosen), names)
         else:
@@ -64,11 +73,28 @@ def ablate(
         console.print(_table(found, f"{dataset.name}: {chosen}, held-out validation users"))
         figures = found.as_json()
     text = json.dumps({**facts, **figures, "costs": costs_of(stages)}, indent=1, allow_nan=False) + "\n"
-    folder = dataset.folder / "evaluation"
-    kind = "leaving-out" if names else "ablation"
-    for path in [folder / f"{kind}-{chosen}{prepared.variant.suffix}.json", *([out] if out else [])]:
+    name = f"{'leaving-out' if names else 'ablation'}-{chosen}{prepared.variant.suffix}.json"
+    for path in written_to(dataset, name, out):
         write_json(path, text)
         console.print(f"written: {path}", soft_wrap=True)
+
+
+def left_out(without: str | None) -> list[str]:
+    """The parts that --without names, none when it was not given. Raises BadInputError."""
+    names = [name.strip() for name in (without or "").split(",") if name.strip()]
+    if without is not None and not names:
+        raise BadInputError(f"names no part; there are {', '.join(PARTS)}", pointer="--without")
+    for name in names:
+        one_of("--without", name, PARTS)
+    return list(dict.fromkeys(names))
+
+
+def written_to(dataset: Dataset, name: str, out: Path | None) -> list[Path]:
+    """Where the JSON goes: below the data set, and to --out, a file or a folder."""
+    found = [dataset.folder / "evaluation" / name]
+    if out is not None:
+        found.append(out / f"{dataset.name}-{name}" if out.is_dir() else out)
+    return found
 
 
 def _interval(worth: Worth) -> str:

@@ -28,18 +28,29 @@ def prepare(
     events: Annotated[Path | None, typer.Option(help="csv: events, CSV or Parquet (docs/data.md)")] = None,
     items: Annotated[Path | None, typer.Option(help="csv: items, CSV or Parquet")] = None,
     users: Annotated[Path | None, typer.Option(help="csv: users, CSV or Parquet")] = None,
-    name: Annotated[str, typer.Option(help="name of the data set; the source's name when not given")] = "",
+    name: Annotated[str, typer.Option(help="name of the data set; default: the source's")] = "",
     min_item_users: Annotated[
-        int | None, typer.Option(min=0, help="drop items with fewer users before the test window")
+        int | None,
+        typer.Option(
+            min=0, help="drop items with fewer users before the test window; default: 20 for completejourney, else 1"
+        ),
     ] = None,
     min_user_events: Annotated[
-        int | None, typer.Option(min=0, help="drop users with fewer events before the test window")
+        int | None, typer.Option(min=0, help="drop users with fewer events before the test window; default: 1")
     ] = None,
     test_days: Annotated[
-        float | None, typer.Option(min=0.0001, max=LONGEST_WINDOW, help="length of the test window")
+        float | None,
+        typer.Option(
+            min=0.0001, max=LONGEST_WINDOW, help="the test window's length; default: 28, or a tenth of the time if less"
+        ),
     ] = None,
     validation_days: Annotated[
-        float | None, typer.Option(min=0.0001, max=LONGEST_WINDOW, help="length of the validation window")
+        float | None,
+        typer.Option(
+            min=0.0001,
+            max=LONGEST_WINDOW,
+            help="the validation window's length; default as for the test window",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="prepare again even when nothing changed")] = False,
 ) -> None:
@@ -83,7 +94,7 @@ def items_through(folder: Path) -> int | None:
 @app.command("report")
 def show_report(name: Annotated[str, typer.Argument(help="name of a prepared data set")]) -> None:
     """Show the report of a prepared data set again."""
-    show(Settings.from_env().home / folder_name(name))
+    show(Settings.from_env().home / folder_name(name, "NAME"))
 
 
 def show(folder: Path) -> None:
@@ -101,8 +112,8 @@ def show(folder: Path) -> None:
     console.print(f"written to {folder}; rejected lines are in quarantine.csv")
 
 
-def folder_name(name: str) -> str:
-    """A data set's name is one folder below the workspace."""
+def folder_name(name: str, pointer: str = "--name") -> str:
+    """A data set's name is one folder below the workspace. Raises DataError that names the option `pointer`."""
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
-        raise DataError(f"{name!r} is no name for a data set; use letters, digits, -, _ and .", pointer="--name")
+        raise DataError(f"{name!r} is no name for a data set; use letters, digits, -, _ and .", pointer=pointer)
     return name

@@ -58,9 +58,14 @@ def labels(
     start: From = "",
     end: To = "",
     log: LogPlace = "",
-    slate_log: Annotated[str, typer.Option("--slates", help="log of served slates; default log/slates")] = "",
+    slate_log: Annotated[
+        str, typer.Option("--slates", help="log of served slates, as --log; default: the data set's log/slates")
+    ] = "",
     weights: Annotated[
-        list[str] | None, typer.Option("--set", help="a weight of labels.LabelConfig, e.g. --set cart=0.5")
+        list[str] | None,
+        typer.Option(
+            "--set", help="how much an act counts, e.g. --set cart=0.5; may be given again (docs/feedback.md)"
+        ),
     ] = None,
 ) -> None:
     """Write feedback/labels.parquet: what was shown and done, with weights and how likely each place was examined."""
@@ -159,8 +164,12 @@ def redrive(
     data: Name = "",
     cloud: Cloud = False,
     only_list: Annotated[bool, typer.Option("--list", help="show the letters and their reasons; move none")] = False,
-    queue_url: Annotated[str, typer.Option(help="default FUSIONREC_EVENT_QUEUE_URL")] = "",
-    dead_letter_url: Annotated[str, typer.Option(help="default FUSIONREC_DEAD_LETTER_QUEUE_URL")] = "",
+    queue_url: Annotated[
+        str, typer.Option(help="with --cloud: where they go; default: FUSIONREC_EVENT_QUEUE_URL")
+    ] = "",
+    dead_letter_url: Annotated[
+        str, typer.Option(help="with --cloud: where they lie; default: FUSIONREC_DEAD_LETTER_QUEUE_URL")
+    ] = "",
 ) -> None:
     """Give dead letters back to the consumer, once what stopped them is mended; unreadable ones stay."""
     from training.feedback import redrive as work  # noqa: PLC0415

@@ -14,7 +14,10 @@ from fusionrec.settings import Settings
 app = typer.Typer(help="Compute features and fill the feature store; interrupted work continues.", no_args_is_help=True)
 
 Name = Annotated[
-    str, typer.Option("--data", "--dataset", help="name of a prepared data set; default FUSIONREC_DATASET")
+    str,
+    typer.Option(
+        "--data", "--dataset", help="name of a prepared data set; default: FUSIONREC_DATASET, else completejourney"
+    ),
 ]
 Cloud = Annotated[bool, typer.Option("--cloud", help="the store of feature_repo/feature_store.yaml, not the local one")]
 Force = Annotated[bool, typer.Option("--force", help="do it again even when it is done")]
@@ -45,12 +48,12 @@ def sync(data: Name = "", cloud: Cloud = False, force: Force = False) -> None:
 
 
 def run(stages: list[str], name: str, cloud: bool, force: bool) -> None:
-    from training.data import sync as work  # noqa: PLC0415  the command line starts without DuckDB and Ibis
     from training.data.dataset import Dataset  # noqa: PLC0415
 
     settings = Settings.from_env()
-    dataset = Dataset.open(settings.home / (name or settings.dataset))
-    console = Console()
+    dataset, console = Dataset.open(settings.home / (name or settings.dataset)), Console()
+    from training.data import sync as work  # noqa: PLC0415  with DuckDB and Ibis: after a wrong name is told
+
     progress = work.Progress.load(dataset, cloud)
     if force:
         progress.forget(stages)

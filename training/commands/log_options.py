@@ -19,13 +19,18 @@ from training.commands.data import folder_name
 if TYPE_CHECKING:
     from training.feedback.log import Window
 
-Name = Annotated[str, typer.Option("--data", "--dataset", help="name of a data set; default FUSIONREC_DATASET")]
+Name = Annotated[
+    str,
+    typer.Option("--data", "--dataset", help="name of a data set; default: FUSIONREC_DATASET, else completejourney"),
+]
 Cloud = Annotated[
     bool, typer.Option("--cloud", help="the stores that the FUSIONREC_ variables name, not the local ones")
 ]
 From = Annotated[str, typer.Option("--from", help="first day or time of receipt, UTC; e.g. 2026-11-01")]
 To = Annotated[str, typer.Option("--to", help="day or time before which receipt ended; 2026-11-02 leaves that day out")]
-LogPlace = Annotated[str, typer.Option("--log", help="folder or s3://bucket/prefix; default the data set's log/events")]
+LogPlace = Annotated[
+    str, typer.Option("--log", help="folder or s3://bucket/prefix; default: the data set's log/events")
+]
 
 
 def window_of(start: str, end: str) -> Window:
@@ -49,7 +54,7 @@ def moment(text: str, option: str) -> datetime | None:
 
 
 def data_folder(settings: Settings, name: str) -> Path:
-    return settings.home / folder_name(name or settings.dataset)
+    return settings.home / folder_name(name or settings.dataset, "--data")
 
 
 @contextmanager

@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from training.devices import Device as ChosenDevice
     from training.search.study import Search, Standing
 
+PARTS = (
+    "popularity", "ease", "transitions", "slist", "content", "als", "item_knn", "graph", "two_tower", "attention",
+)  # fmt: skip
+
 
 def search(
-    part: Annotated[str, typer.Option(help="which part: ease, transitions, attention, …")],
+    part: Annotated[str, typer.Option(help=f"one of {', '.join(PARTS)}")],
     data: Data = "",
     minutes: Annotated[float, typer.Option(min=0, help="how long; 0 only looks at what earlier runs found")] = 10.0,
     users: Annotated[int, typer.Option(min=2, help="validation users to choose on, and as many to check on")] = 1000,
@@ -36,7 +40,8 @@ def search(
 
     A run goes on where the one before it ended; several processes may search the same part at once.
     """
-    from training import distributed  # noqa: PLC0415  the command line starts without torch and Optuna
+    dataset, console = open_dataset(data), Console()  # a wrong name is told before torch is there, which takes seconds
+    from training import distributed  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.search.prepared import search_of  # noqa: PLC0415
     from training.search.spaces import searchable  # noqa: PLC0415
@@ -45,7 +50,7 @@ def search(
     if distributed.launched():
         raise BadInputError("runs in one process; start the command several times instead of using torchrun")
     searchable(part)
-    chosen, dataset, console = choose(device), open_dataset(data), Console()
+    chosen = choose(device)
     wanted = search_of(Prepared.read(dataset), part, users, seed, from_defaults=afresh)
     noted = {"part": part, "minutes": minutes, "users": users, "seed": seed, "device": str(chosen)}
     if not minutes:

@@ -18,7 +18,8 @@ app = typer.Typer(help="The model that scores reviews: sentiment and topics.", n
 @app.command()
 def train(
     out: Annotated[
-        Path | None, typer.Option("--out", help="folder of the model; default the one that is served")
+        Path | None,
+        typer.Option("--out", help="folder of the model, made if it is not there; default: the one that is served"),
     ] = None,
 ) -> None:
     """Fit on rated reviews (fetched by pip, MIT), export to ONNX, measure on held-out reviews."""

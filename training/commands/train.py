@@ -11,6 +11,7 @@ from rich.console import Console
 
 from fusionrec.errors import BadInputError
 from fusionrec.settings import Settings
+from training.commands.cautions import caution_if_below_best
 from training.commands.places import require_out
 
 if TYPE_CHECKING:
@@ -21,13 +22,23 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     str,
-    typer.Option("--data", "--dataset", help="name of a prepared data set, or its folder; default FUSIONREC_DATASET"),
-]
+    typer.Option(
+        "--data", "--dataset",
+        help="name of a prepared data set, or its folder; default: FUSIONREC_DATASET, else completejourney",
+    ),
+]  # fmt: skip
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda (mixed precision), or auto: cuda where there is one")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="also write the JSON to this file, whose folder is made, or into this folder if it is there"),
+]
 PROTOCOLS = ("temporal", "leave-one-out")
 LABELS = ("validation", "earlier", "step-back")
+TIES = ("file", "shuffled")
 MAX_SEED = 2**31 - 1
-Encoder = Annotated[bool, typer.Option("--encoder", help="with the texts' meaning (extra `encoder`), minutes once")]
+Encoder = Annotated[
+    bool, typer.Option("--encoder", help="with the texts' meaning, by the extra `encoder`; takes minutes once")
+]
 
 
 def train(
@@ -35,23 +46,25 @@ def train(
     promote: Annotated[bool, typer.Option(help="serve the bundle if it beats the most popular items")] = True,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="of all that is drawn at random")] = 0,
-    feedback: Annotated[bool, typer.Option(help="learn from feedback/labels.parquet, where it is there")] = True,
+    feedback: Annotated[bool, typer.Option(help="learn from what `events labels` wrote, where it is there")] = True,
     encoder: Encoder = False,
 ) -> None:
     """Fit the parts, fuse them, judge them on the test window, and write a bundle of everything.
 
     An interrupted run continues; a run with the same data, settings and code returns the bundle that is there.
     """
-    from training import publish, update_state  # noqa: PLC0415  the command line starts without torch
+    dataset, console = open_dataset(data), Console()  # a wrong name is told before torch is there, which takes seconds
+    from training import publish, update_state  # noqa: PLC0415
     from training.commands.console import show_evaluation  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.item_columns import require_features  # noqa: PLC0415
 
-    chosen, dataset, console = choose(device), open_dataset(data), Console()
+    chosen = choose(device)
     require_features(dataset)  # before the minutes of training, not after
     bundles = dataset.folder / "bundles"
     prepared, path, judged = trained(dataset, seed, chosen, console, feedback=feedback, encoder=encoder)
     show_evaluation(console, judged.evaluation, f"{dataset.name}: test window, {judged.protocol}")
+    caution_if_below_best(console, judged.evaluation, dataset.folder.name)
     if prepared.data.feedback is not None:
         told = prepared.data.feedback
         n_worth = int((told.worth == told.worth).sum())
@@ -89,29 +102,35 @@ def evaluate(
     data: Data = "",
     protocol: Annotated[str, typer.Option(help="temporal or leave-one-out; default: what suits the data")] = "",
     seen: Annotated[str, typer.Option(help="keep or mask items of the history; default: keep if users repeat")] = "",
-    out: Annotated[Path | None, typer.Option(help="also write the JSON here")] = None,
+    out: Out = None,
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="of training, shuffled ties, equal scores and resampling")
     ] = 0,
     device: Device = "auto",
     ties: Annotated[str, typer.Option(help="order of events whose true order is unknown: file, or shuffled")] = "file",
     ids_only: Annotated[bool, typer.Option("--ids-only", help="no words, attributes, categories and prices")] = False,
-    labels: Annotated[str, typer.Option(help="what the fusion learns from: validation, earlier or step-back")] = "",
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="what the fusion learns from: validation, earlier or step-back; default: what suits the data"
+        ),
+    ] = "",
     encoder: Encoder = False,
     details: Annotated[bool, typer.Option("--details", help="print every table that the JSON holds")] = False,
 ) -> None:
     """Rank the whole catalogue for every test user with each part and the fusion; print and keep the table."""
+    asked = Asked(protocol, seen, seed, ties, ids_only, labels, encoder)
+    asked.check()
+    require_out(out)
+    dataset, console = open_dataset(data), Console()  # a wrong name is told before torch is there, which takes seconds
     from training.commands.console import detail_tables, show_evaluation  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.results import write_results  # noqa: PLC0415
 
-    asked = Asked(protocol, seen, seed, ties, ids_only, labels, encoder)
-    asked.check()
-    require_out(out)
-    chosen, dataset, console = choose(device), open_dataset(data), Console()
-    result = evaluated(dataset, asked, chosen, console)
+    result = evaluated(dataset, asked, choose(device), console)
     evaluation, variant = result.judged.evaluation, result.prepared.variant
     show_evaluation(console, evaluation, f"{dataset.name}: test, {result.judged.protocol}{variant.title}")
+    caution_if_below_best(console, evaluation, dataset.folder.name)
     for table in detail_tables(evaluation, result.points, result.costs) if details else ():
         console.print(table)
     for path in write_results(result, out):
@@ -132,8 +151,6 @@ class Asked:
 
     def check(self) -> None:
         """Raises BadInputError that names the option."""
-        from training.variants import TIES  # noqa: PLC0415
-
         one_of("--protocol", self.protocol, ("", *PROTOCOLS))
         one_of("--seen", self.seen, ("", "keep", "mask"))
         one_of("--ties", self.ties, TIES)

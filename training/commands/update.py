@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from training.commands.cautions import caution_if_below_best
 from training.commands.train import Data, Device, open_dataset
 
 if TYPE_CHECKING:
@@ -22,25 +23,35 @@ def update(
     data: Data = "",
     test_days: Annotated[
         float | None,
-        typer.Option(min=0.0001, max=36_500.0, help="the last days of the new events judge; default: half, at most 28"),
+        typer.Option(
+            min=0.0001,
+            max=36_500.0,
+            help="the model is judged on the last days of the new events; default: half of them, at most 28",
+        ),
     ] = None,
-    fine_tune: Annotated[bool, typer.Option("--fine-tune", help="the attention part goes on learning, too")] = False,
-    promote: Annotated[bool, typer.Option("--promote", help="serve the bundle if it passes the gate")] = False,
+    fine_tune: Annotated[bool, typer.Option("--fine-tune", help="attention goes on learning, too")] = False,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote",
+            help="serve the bundle if it beats the most popular items and does not lose against the model before",
+        ),
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Bring the served model up to date with newer events, without a training, and write it as a new bundle.
 
-    EASE, transitions and popularity follow; the other parts and the fusion stay as they were learnt. `fusionrec train`
-    does it all anew. An interrupted run continues.
+    EASE, transitions and popularity follow; the other parts and the fusion stay as `fusionrec train` learnt them.
+    An interrupted run continues.
     """
-    from training import publish, update_state  # noqa: PLC0415  the command line starts without torch
+    dataset, console = open_dataset(data), Console()  # a wrong name is told before torch is there, which takes seconds
+    from training import publish, update_state  # noqa: PLC0415
     from training.commands.console import show_evaluation  # noqa: PLC0415
     from training.devices import choose  # noqa: PLC0415
     from training.item_columns import require_features  # noqa: PLC0415
     from training.update import require_no_loss  # noqa: PLC0415
 
-    chosen, dataset, console = choose(device), open_dataset(data), Console()
-    bundles = dataset.folder / "bundles"
+    chosen, bundles = choose(device), dataset.folder / "bundles"
     require_features(dataset)
     done = updated(dataset, test_days, chosen, console, fine_tune=fine_tune)
     if done is None:
@@ -50,6 +61,7 @@ def update(
         console.print(line, soft_wrap=True, highlight=False)
     title = f"{dataset.name}: new events from {done.tail_from:%Y-%m-%d %H:%M} on, before they were learnt from"
     show_evaluation(console, done.tested.evaluation, title)
+    caution_if_below_best(console, done.tested.evaluation, dataset.folder.name)
     console.print(verdict(done, fine_tune), soft_wrap=True, highlight=False)
     if done.anew:
         console.print("EASE was fitted anew; the next update goes on from there")

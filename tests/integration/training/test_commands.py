@@ -117,11 +117,11 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "search --part ease"])
 def test_cuda_without_a_gpu_ends_in_one_line(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: str, walkers: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
-    assert run_cli(monkeypatch, *command.split(), "--data", "none", "--device", "cuda") == 2
+    assert run_cli(monkeypatch, *command.split(), "--data", str(walkers.folder), "--device", "cuda") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --device: cuda cannot be used: ")
     assert "--device cpu" in error
@@ -129,10 +129,10 @@ def test_cuda_without_a_gpu_ends_in_one_line(
 
 
 def test_a_search_under_torchrun_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    walkers: Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("training.distributed.launched", lambda: True)
-    assert run_cli(monkeypatch, "search", "--part", "ease") == 2
+    assert run_cli(monkeypatch, "search", "--part", "ease", "--data", str(walkers.folder)) == 2
     assert "start the command several times" in capsys.readouterr().err
 
 
