@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from fusionrec.contracts.users import Activity, Interest, RecentEvent, Spending, UserProfile
 from fusionrec.errors import StoreUnavailableError, UnknownUserError
+from fusionrec.feature_spec import HISTORY_LENGTH
+from fusionrec.filters.eligibility import removed_items
 from fusionrec.ports import Clock, UserFeatures, UserState
 from fusionrec.transforms import History, merge_history
 
@@ -25,7 +27,7 @@ class Profiles:
         state = self.users.read(user_id, self.clock.deadline(BUDGET_MS))
         if state.missing:
             raise StoreUnavailableError("user_features", f"no answer for {', '.join(state.missing)}")
-        history = merge_history(state.profile, state.session, N_RECENT)
+        history = merge_history(state.profile, state.session, HISTORY_LENGTH)  # as slates read it
         if not history.item_ids and not state.profile["n_events"]:
             raise UnknownUserError(f"nothing is known of user {user_id!r}")
         return _user_profile(user_id, state, history)
@@ -33,7 +35,8 @@ class Profiles:
 
 def _user_profile(user_id: str, state: UserState, history: History) -> UserProfile:
     profile: dict[str, Any] = dict(state.profile)
-    events = zip(history.item_ids, history.event_types, history.sent_at, strict=True)
+    events = list(zip(history.item_ids, history.event_types, history.sent_at, strict=True))
+    removed = removed_items(history, state.session["removed_item_ids"])  # type: ignore[arg-type]
     return UserProfile(
         user_id=user_id,
         interests=tuple(
@@ -49,9 +52,9 @@ def _user_profile(user_id: str, state: UserState, history: History) -> UserProfi
         ),
         recent_events=tuple(
             RecentEvent(item_id=item_id, event_type=event_type, sent_at=_time(sent_at))
-            for item_id, event_type, sent_at in reversed(list(events))
+            for item_id, event_type, sent_at in reversed(events[-N_RECENT:])
         ),
-        removed_item_ids=tuple(state.session["removed_item_ids"]),  # type: ignore[arg-type]
+        removed_item_ids=tuple(sorted(removed)),
         as_of_event_id=str(state.session["last_event_id"]) or None,
     )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from fusionrec.transforms import History
 
 MAX_REASONS: Final = 2
 POPULAR_SHARE: Final = 0.05  # "popular" is an item among this share of the catalogue
-LOOK_BACK: Final = 20  # events that are searched for a similar item
+LOOK_BACK: Final = 20  # acts that are searched for a similar item
 MIN_SHARED: Final = 2  # facts that two items have in common to be called similar
 MIN_ALIKE: Final = 0.3  # cosine from which a new item is said to be like another
 _GOES_WITH: Final = ("ease", "item_knn", "graph")
@@ -28,21 +29,39 @@ _ACTS: Final = {"purchase": "bought", "cart": "put in your cart", "click": "look
                 "rating": "rated"}  # fmt: skip
 
 
+class Act(NamedTuple):
+    """What a reason may point to."""
+
+    place: int  # in the history
+    item: int
+    event_type: str
+
+
 @dataclass(slots=True)
 class Reasons:
-    """The reasons of one answer; finds what several items need only once."""
+    """The reasons of one answer; finds what several items need only once.
+
+    What a shopper put in the cart, looked at or bought and then removed is no reason for anything.
+    """
 
     bundle: Bundle
     fresh: Fresh
     history: History
     indices: npt.NDArray[np.int64]  # of the history's items, 0 = not in the catalogue
+    removed: Collection[str] = ()  # items whose last word is a removal, as of `removed_items`
+    _acts: list[Act] = field(init=False)  # oldest first
     _bought: Counter[int] = field(init=False)
     _goes_with: dict[int, int] | None = field(init=False, default=None)
     _popular_from: float = field(init=False, default=-1.0)
 
     def __post_init__(self) -> None:
-        events = zip(self.indices.tolist(), self.history.event_types, strict=True)
-        self._bought = Counter(index for index, event_type in events if event_type == "purchase" and index)
+        events = zip(self.history.item_ids, self.indices.tolist(), self.history.event_types, strict=True)
+        self._acts = [
+            Act(place, index, event_type)
+            for place, (item_id, index, event_type) in enumerate(events)
+            if index and event_type in _ACTS and item_id not in self.removed
+        ]
+        self._bought = Counter(act.item for act in self._acts if act.event_type == "purchase")
 
     def of(self, ranking: Ranking, place: int) -> tuple[str, ...]:
         """At most two, weightiest first; a part that argues against the item, or whose reason is untrue, gives none."""
@@ -60,11 +79,11 @@ class Reasons:
 
     def _new_reason(self, item: int) -> str:
         """What the new item is like: something that the shopper turned to before all others."""
-        name_of = self.bundle.catalogue.text
-        acts = zip(self.indices.tolist(), self.history.event_types, strict=True)
-        acted = {index: _ACTS[event_type] for index, event_type in acts if event_type in _ACTS}
+        name_of, id_of = self.bundle.catalogue.text, self.bundle.catalogue.item_id
+        acted = {act.item: _ACTS[act.event_type] for act in self._acts}
         alike = [int(other) for other, cosine in zip(*self.fresh.neighbours(item), strict=True) if cosine >= MIN_ALIKE]
-        named = [other for other in alike if name_of("name", other) not in ("", name_of("name", item))]
+        kept = [other for other in alike if id_of(other) not in self.removed]
+        named = [other for other in kept if name_of("name", other) not in ("", name_of("name", item))]
         for other in sorted(named, key=lambda other: other not in acted):  # stable: the nearest of each kind first
             done = f", which you {acted[other]}" if other in acted else ""
             return f"New: like {name_of('name', other)}{done}"
@@ -93,17 +112,15 @@ class Reasons:
         table = self.bundle.catalogue
         for column in ("category", "department"):
             name = table.text(column, item)
-            acts = zip(self.indices.tolist(), self.history.event_types, strict=True)
-            met = {index for index, event_type in acts if index not in (0, item) and event_type in _ACTS}
+            met = {act.item for act in self._acts if act.item != item}
             if name and sum(table.text(column, index) == name for index in met) >= MIN_SHARED:
                 return f"Fits what you like: {name}"
         return None
 
     def _similar_reason(self, item: int) -> str | None:
         """The newest of the last items that has at least two of category, brand and attributes in common."""
-        for place in range(len(self.indices) - 1, max(-1, len(self.indices) - 1 - LOOK_BACK), -1):
-            other, event_type = int(self.indices[place]), self.history.event_types[place]
-            if other and other != item and event_type in _ACTS and self._shared(item, other) >= MIN_SHARED:
+        for place, other, event_type in reversed(self._acts[-LOOK_BACK:]):
+            if other != item and self._shared(item, other) >= MIN_SHARED:
                 name = self.bundle.catalogue.text("name", other) or self.history.item_ids[place]
                 if name != self.bundle.catalogue.text("name", item):
                     return f"Similar to {name}, which you {_ACTS[event_type]}"
@@ -142,11 +159,9 @@ class Reasons:
         if self._goes_with is None:
             self._goes_with = {}
             items = self.bundle.neighbours["complement"].items
-            for place, (index, event_type) in enumerate(
-                zip(self.indices.tolist(), self.history.event_types, strict=True)
-            ):
-                if 0 < index <= self.bundle.n_items and event_type in _ACTS:
-                    for companion in items[index].tolist():
+            for act in self._acts:
+                if act.item <= self.bundle.n_items:
+                    for companion in items[act.item].tolist():
                         if companion:
-                            self._goes_with[companion] = place
+                            self._goes_with[companion] = act.place
         return self._goes_with

@@ -15,7 +15,7 @@ from fusionrec.bundle.loader import Bundle
 from fusionrec.catalogue_answers import item_metadata
 from fusionrec.contracts.recommendations import RecommendationRequest, Recommendations, RecommendedItem
 from fusionrec.errors import UnknownItemError
-from fusionrec.filters.eligibility import SCENARIOS, hidden_items, mask
+from fusionrec.filters.eligibility import SCENARIOS, hidden_items, mask, removed_items
 from fusionrec.fresh import NEW
 from fusionrec.observability import logger
 from fusionrec.ports import Clock, Deadline, SlateLog, UserFeatures, UserState
@@ -161,7 +161,8 @@ def _answer(
     chosen: npt.NDArray[np.int64], degraded: Sequence[str],
 ) -> Recommendations:  # fmt: skip
     bundle = model.bundle
-    reasons = Reasons(bundle, model.fresh, shopper.history, shopper.indices)
+    removed = removed_items(shopper.history, shopper.state.session["removed_item_ids"])  # type: ignore[arg-type]
+    reasons = Reasons(bundle, model.fresh, shopper.history, shopper.indices, removed)
     items = []
     for place in chosen.tolist():
         index = int(ranking.items[place])

@@ -49,5 +49,5 @@ class UserProfile(Answer):
     activity: Activity
     spending: Spending
     recent_events: tuple[RecentEvent, ...] = Field(description="newest first, at most 20")
-    removed_item_ids: tuple[str, ...] = Field(description="items that the user does not want to see")
+    removed_item_ids: tuple[str, ...] = Field(description="items that the user removed: no slate shows them")
     as_of_event_id: str | None

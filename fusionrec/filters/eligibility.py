@@ -32,14 +32,19 @@ SCENARIOS: Final[dict[ScenarioName, Scenario]] = {
 }
 
 
-def hidden_items(history: History, removed: Collection[str], scenario: Scenario, now_ms: int) -> set[str]:
-    """Items that the user's own acts take out of this scenario's slates.
+def removed_items(history: History, removed: Collection[str]) -> set[str]:
+    """Items whose last word is a removal: no slate shows them, no reason names them, the profile lists them.
 
     removed: items whose removal is older than what the history holds; a later act in the history revokes it
     """
     last_word = dict(zip(history.item_ids, history.event_types, strict=True))
-    hidden = {item for item in removed if item not in last_word}
-    hidden |= {item for item, event_type in last_word.items() if event_type == "removal"}
+    gone = {item for item in removed if item not in last_word}
+    return gone | {item for item, event_type in last_word.items() if event_type == "removal"}
+
+
+def hidden_items(history: History, removed: Collection[str], scenario: Scenario, now_ms: int) -> set[str]:
+    """Items that the user's own acts take out of this scenario's slates. removed: as of `removed_items`."""
+    hidden = removed_items(history, removed)
     if scenario.hide_in_cart:  # looking at an item again does not take it out of the cart
         acts = zip(history.item_ids, history.event_types, strict=True)
         last_act = {item: event_type for item, event_type in acts if event_type in _CART_ACTS}

@@ -1,6 +1,6 @@
 import numpy as np
 
-from fusionrec.filters.eligibility import SCENARIOS, Scenario, hidden_items, mask
+from fusionrec.filters.eligibility import SCENARIOS, Scenario, hidden_items, mask, removed_items
 from fusionrec.transforms import History
 
 DAY_MS = 86_400_000
@@ -18,7 +18,7 @@ def test_padding_and_hidden_indices_are_out() -> None:
 
 def test_the_last_word_on_an_item_counts() -> None:
     acts = history(("a", "removal", 1), ("b", "removal", 1), ("a", "purchase", 2))
-    assert hidden_items(acts, ["c", "a"], Scenario(), 3) == {"b", "c"}
+    assert removed_items(acts, ["c", "a"]) == hidden_items(acts, ["c", "a"], Scenario(), 3) == {"b", "c"}
 
 
 def test_bought_items_are_hidden_for_the_days_of_the_scenario_only() -> None:

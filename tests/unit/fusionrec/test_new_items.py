@@ -145,3 +145,17 @@ def test_a_reason_needs_likeness(shop) -> None:
     faint = replace(model.fresh, cosines=model.fresh.cosines * 0.2)
     ranking = Ranking(np.array([11]), np.zeros(1, np.float32), np.zeros((1, 1), np.float32), 0.0, ("ease",))
     assert Reasons(model.bundle, faint, History(), np.zeros(0, np.int64)).of(ranking, 0) == ("New",)
+
+
+def test_a_new_item_is_not_said_to_be_like_what_was_removed(shop) -> None:
+    shop.put("new", **LIKE_2_AND_9)
+    model = shop.models.current()
+    ranking = Ranking(np.array([11]), np.zeros(1, np.float32), np.zeros((1, 1), np.float32), 0.0, ("ease",))
+
+    def told(*removed: str) -> str:
+        return Reasons(model.bundle, model.fresh, History(), np.zeros(0, np.int64), removed).of(ranking, 0)[0]
+
+    nearest = [model.bundle.catalogue.item_id(int(other)) for other in model.fresh.neighbours(11)[0]]
+    assert told().startswith("New: like ")
+    assert told(nearest[0]) not in ("New", told())
+    assert told(*nearest) == "New"

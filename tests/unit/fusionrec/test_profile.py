@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from fusionrec.absorb import Absorber
-from fusionrec.adapters.memory import FixedClock, MemoryFeatures
+from fusionrec.adapters.memory import FixedClock, MemoryFeatures, MemorySlates
+from fusionrec.contracts.recommendations import RecommendationRequest
 from fusionrec.errors import StoreUnavailableError, UnknownUserError
-from fusionrec.feature_spec import USER_PROFILE
+from fusionrec.feature_spec import SESSION_LENGTH, USER_PROFILE
 from fusionrec.profile import Profiles
-from tests.suites.serving import NOW, NOW_MS, interaction
+from tests.suites.serving import NOW, NOW_MS, active_model, interaction, recommender
 
 CLOCK = FixedClock(NOW)
 
@@ -58,3 +59,24 @@ def test_half_a_profile_is_not_given(users: MemoryFeatures) -> None:
     users.unreachable.add("user_session")
     with pytest.raises(StoreUnavailableError, match="user_session"):
         Profiles(users, CLOCK).profile("u")
+
+
+def test_what_is_listed_as_removed_is_what_slates_hide(users: MemoryFeatures, toy_bundle) -> None:
+    """Removals of the prepared row, of the live one, and of before the events that it holds; two were taken back."""
+    ids = [f"item-{number:02d}" for number in range(1, 11)]
+    prepared = [(ids[0], "removal"), (ids[1], "removal"), (ids[2], "purchase"), (ids[3], "removal")]
+    prepared += [("elsewhere", "view")] * 30
+    items, types = zip(*prepared, strict=True)
+    times = [NOW_MS - 900_000 + n for n in range(len(prepared))]
+    row = {"history_item_ids": items, "history_event_types": types, "history_sent_at": times, "n_events": 34}
+    users.put(USER_PROFILE, "u", row, NOW_MS)
+    acts = [(ids[4], "removal"), (ids[5], "removal"), (ids[2], "removal"), *[("elsewhere", "view")] * SESSION_LENGTH]
+    acts += [(ids[1], "view"), (ids[5], "purchase")]
+    live = [interaction(f"e{n}", *act, sent_at=NOW_MS - 9000 + n) for n, act in enumerate(acts)]
+    Absorber(users, users, CLOCK).absorb("u", live)
+    profile = Profiles(users, CLOCK).profile("u")
+    request = RecommendationRequest.model_validate({"userId": "u", "numResults": 100})
+    slate = recommender(active_model(toy_bundle), users, MemorySlates()).recommend(request)
+    hidden = set(ids) - {item.item_id for item in slate.item_list}
+    assert list(profile.removed_item_ids) == sorted(hidden) == [ids[0], ids[2], ids[3], ids[4]]
+    assert len(profile.recent_events) == 20

@@ -7,6 +7,7 @@ import pytest
 
 from fusionrec.bundle.catalogue import Catalogue, write_catalogue
 from fusionrec.bundle.loader import load_bundle
+from fusionrec.filters.eligibility import removed_items
 from fusionrec.fresh import Fresh
 from fusionrec.reasons import Reasons
 from fusionrec.scoring import Ranking
@@ -26,7 +27,8 @@ def reasons(bundle, item: int, added, *events: tuple[str, str], parts=PARTS) -> 
     ids, types = zip(*events, strict=True) if events else ((), ())
     history = History(ids, types, tuple(n * DAY_MS for n in range(len(ids))))
     one = Ranking(np.array([item]), np.zeros(1, np.float32), np.array([added], np.float32), 0.0, parts)
-    return Reasons(bundle, Fresh.none(bundle.n_items), history, bundle.catalogue.find(ids)).of(one, 0)
+    found = bundle.catalogue.find(ids)
+    return Reasons(bundle, Fresh.none(bundle.n_items), history, found, removed_items(history, ())).of(one, 0)
 
 
 def companion_of(bundle, index: int) -> int:
@@ -104,3 +106,25 @@ def test_taste_is_said_of_a_category_that_the_shopper_turned_to_more_than_once(t
     assert reasons(teas, 3, [1], *two, parts=parts) == ()  # jam
     assert reasons(teas, 1, [1], two[0], two[0], parts=parts) == ()  # one item, twice
     assert reasons(teas, 1, [1], two[0], ("item-04", "removal"), parts=parts) == ()
+
+
+@pytest.mark.parametrize(("item", "added", "parts"), [(None, [0, 1, 0], PARTS), (1, [1, 0], CONTENT)])
+def test_what_was_removed_since_is_no_reason(teas, item, added, parts) -> None:
+    item = companion_of(teas, 2) if item is None else item
+    cart, removal, purchase = (("item-02", act) for act in ("cart", "removal", "purchase"))
+    assert "which you put in your cart" in reasons(teas, item, added, cart, parts=parts)[0]
+    assert reasons(teas, item, added, purchase, cart, removal, parts=parts) == ()
+    assert "which you bought" in reasons(teas, item, added, cart, removal, purchase, parts=parts)[0]
+
+
+def test_taste_is_not_told_from_what_was_removed_since(teas) -> None:
+    two = [("item-02", "view"), ("item-04", "purchase")]
+    assert reasons(teas, 1, [1], *two, ("item-04", "removal"), parts=("two_tower",)) == ()
+
+
+def test_another_source_stands_in_for_one_that_was_removed_since(bundle) -> None:
+    items = bundle.neighbours["complement"].items
+    sources = [n for n in range(2, 11) if companion_of(bundle, 1) in items[n].tolist()]
+    kept, removed = ("item-01", "purchase"), f"item-{sources[0]:02d}"
+    (reason,) = reasons(bundle, companion_of(bundle, 1), [0, 1, 0], kept, (removed, "cart"), (removed, "removal"))
+    assert reason.startswith("Often bought with oat 1, which you bought on 1 January")

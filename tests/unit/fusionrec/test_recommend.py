@@ -212,3 +212,13 @@ def test_diversity_brings_other_categories_forward(use_case) -> None:
     assert len({item.metadata.category for item in spread.item_list}) >= len(
         {item.metadata.category for item in plain.item_list}
     )
+
+
+def test_no_reason_names_what_was_removed_since(use_case, users) -> None:
+    """Out of the cart again: no longer something that the shopper has."""
+    absorb(users, interaction("e1", "item-01", "cart", sent_at=NOW_MS - 9000))
+    told = [reason for item in ask(use_case, userId="u").item_list for reason in item.reasons]
+    assert any("oat 1," in reason for reason in told)
+    absorb(users, interaction("e2", "item-01", "removal", sent_at=NOW_MS - 8000))
+    told = [reason for item in ask(use_case, userId="u").item_list for reason in item.reasons]
+    assert not any("oat 1," in reason for reason in told)
