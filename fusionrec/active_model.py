@@ -83,7 +83,7 @@ class ActiveModel:
                 if version in (model.bundle.manifest.model_version, self._refused):
                     return model
             self._refused = ""
-            bundle = load_bundle(self._store.fetch(version or None))
+            bundle = self._load(version)
         except FusionrecError as error:
             if model is None:
                 raise
@@ -102,3 +102,12 @@ class ActiveModel:
             scorer = None
         self._base = bundle
         return Model(bundle, scorer, Fresh.none(bundle.n_items))
+
+    def _load(self, version: str) -> Bundle:
+        """Each byte is hashed here, once, and nowhere else on the way. Raises BundleError, StoreUnavailableError."""
+        folder = self._store.fetch(version or None)
+        try:
+            return load_bundle(folder)
+        except BundleTamperedError:
+            self._store.discard(folder)
+            raise

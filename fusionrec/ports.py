@@ -175,7 +175,13 @@ class BundleStore(Protocol):
         """The version that is to be served. Raises BundleMissingError, StoreUnavailableError."""
 
     def fetch(self, version: str | None = None) -> Path:
-        """A local folder with this version, else the promoted one. Raises as `promoted` does."""
+        """A local folder with this version, else the promoted one. Raises as `promoted` does.
+
+        Its files are not verified: `load_bundle` does that, so that each is read once.
+        """
+
+    def discard(self, folder: Path) -> None:
+        """What `fetch` gave turned out not to be the bundle: a copy is thrown away, and fetched anew when asked for."""
 
 
 class TextVotes(Protocol):

@@ -38,6 +38,9 @@ class FolderBundles:
             raise BundleMissingError(f"there is no bundle {folder.name!r} in {self._folder}; train or promote another")
         return folder
 
+    def discard(self, folder: Path) -> None:
+        """Nothing: it is no copy."""
+
 
 class JsonLines:
     """Appends records to `<folder>/<day>.jsonl`, one line each."""

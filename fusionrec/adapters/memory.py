@@ -189,6 +189,9 @@ class MemoryBundles:
             raise BundleMissingError(f"there is no bundle {name!r}")
         return self.folders[name]
 
+    def discard(self, folder: Path) -> None:
+        """Nothing: it is no copy."""
+
 
 @dataclass
 class MemoryObjects:

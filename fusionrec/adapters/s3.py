@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fusionrec.bundle.manifest import FILE_NAME, read_manifest, verify
+from fusionrec.bundle.manifest import FILE_NAME, read_manifest
 from fusionrec.errors import BundleMissingError, BundleTamperedError, StoreUnavailableError
 from fusionrec.ports import BundleStore
 
@@ -24,7 +24,7 @@ class S3Client(Protocol):
 
 
 class S3Bundles(BundleStore):
-    """Fetches into `cache` (`/tmp` in a function); a version appears there only when it is whole and verified."""
+    """Fetches into `cache` (`/tmp` in a function); a version appears there only when it is whole."""
 
     def __init__(self, client: S3Client, uri: str, cache: Path, pointer_client: S3Client | None = None) -> None:
         """uri: s3://bucket/prefix; pointer_client: asks for the promoted version within a request; gives up sooner"""
@@ -59,6 +59,9 @@ class S3Bundles(BundleStore):
                 shutil.rmtree(other, ignore_errors=True)
         return folder
 
+    def discard(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
     def _download(self, version: str, work: Path) -> None:
         (work / FILE_NAME).write_bytes(self._get(f"{version}/{FILE_NAME}", self._client))
         manifest = read_manifest(work)
@@ -72,7 +75,6 @@ class S3Bundles(BundleStore):
 
         with ThreadPoolExecutor(PARALLEL) as threads:
             list(threads.map(copy, manifest.files))
-        verify(work, manifest)
 
     def _get(self, name: str, client: S3Client) -> bytes:
         key = f"{self._prefix}/{name}".lstrip("/")

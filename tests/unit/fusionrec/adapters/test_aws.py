@@ -1,24 +1,21 @@
-"""SQS, S3 and Firehose adapters against moto, in this process."""
+"""SQS and Firehose adapters against moto, in this process."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
-from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 
 from fusionrec.adapters.firehose import FirehoseEvents
-from fusionrec.adapters.s3 import S3Bundles
 from fusionrec.adapters.sqs import BATCH_BYTES, SqsDeadLetters, SqsSink
 from fusionrec.adapters.text_queue import TextQueue
-from fusionrec.bundle.loader import load_bundle
-from fusionrec.errors import BadInputError, BundleMissingError, BundleTamperedError, StoreUnavailableError
+from fusionrec.errors import BadInputError, StoreUnavailableError
 from fusionrec.event_log import VERSION, from_record
 from fusionrec.messages import from_message, to_message
 from fusionrec.ports import Interaction, SessionLink
@@ -190,70 +187,3 @@ def test_a_log_in_goes_to_the_group_of_its_session() -> None:
     assert from_message(messages[0]["Body"]) == link
     assert len(messages) == 2
     assert len({message["Attributes"]["MessageGroupId"] for message in messages}) == 1
-
-
-@pytest.fixture
-def bucket(toy_bundle: Path) -> Any:
-    s3 = client("s3")
-    s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    for path in toy_bundle.rglob("*"):
-        if path.is_file():
-            s3.put_object(Bucket="models", Key=f"b/toy/{path.relative_to(toy_bundle)}", Body=path.read_bytes())
-    s3.put_object(Bucket="models", Key="b/current", Body=b"toy\n")
-    return s3
-
-
-def test_a_bundle_is_fetched_once_and_is_whole(bucket: Any, tmp_path: Path) -> None:
-    store = S3Bundles(bucket, "s3://models/b", tmp_path / "cache")
-    (tmp_path / "cache" / "older").mkdir(parents=True)
-    folder = store.fetch()
-    assert store.promoted() == "toy"
-    assert load_bundle(folder).n_items == 10
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["toy"]
-    bucket.delete_object(Bucket="models", Key="b/toy/popularity.npy")
-    assert store.fetch() == folder
-
-
-def test_a_tampered_object_never_enters_the_cache(bucket: Any, tmp_path: Path) -> None:
-    bucket.put_object(Bucket="models", Key="b/toy/popularity.npy", Body=b"other")
-    with pytest.raises(BundleTamperedError, match=r"popularity\.npy"):
-        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_a_missing_pointer_or_file_is_a_missing_bundle(bucket: Any, tmp_path: Path) -> None:
-    with pytest.raises(BundleMissingError):
-        S3Bundles(bucket, "s3://models/elsewhere", tmp_path).fetch()
-    with pytest.raises(BundleMissingError):
-        S3Bundles(bucket, "s3://gone/b", tmp_path).promoted()
-    bucket.delete_object(Bucket="models", Key="b/toy/popularity.npy")
-    with pytest.raises(BundleMissingError, match=r"popularity\.npy"):
-        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
-
-
-@pytest.mark.parametrize("pointer", [b"", b".", b"..", b"a/b", b"\xff/"])
-def test_a_pointer_that_is_no_version_is_refused(bucket: Any, tmp_path: Path, pointer: bytes) -> None:
-    bucket.put_object(Bucket="models", Key="b/current", Body=pointer)
-    with pytest.raises(BundleMissingError, match="names no version"):
-        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
-
-
-def test_the_pointer_is_read_by_its_own_client(bucket: Any, tmp_path: Path) -> None:
-    class Impatient:
-        def get_object(self, **kwargs: Any) -> Any:
-            raise ReadTimeoutError(endpoint_url="http://s3")
-
-    store = S3Bundles(bucket, "s3://models/b", tmp_path / "cache", Impatient())
-    with pytest.raises(StoreUnavailableError, match="ReadTimeoutError"):
-        store.promoted()
-    assert store.fetch().name == "toy"  # the first model is worth a longer wait
-
-
-def test_a_manifest_cannot_write_outside_the_cache(bucket: Any, tmp_path: Path) -> None:
-    manifest = json.loads(bucket.get_object(Bucket="models", Key="b/toy/manifest.json")["Body"].read())
-    manifest["files"]["../../evil"] = "0" * 64
-    bucket.put_object(Bucket="models", Key="b/toy/manifest.json", Body=json.dumps(manifest).encode())
-    bucket.put_object(Bucket="models", Key="b/toy/../../evil", Body=b"x")
-    with pytest.raises(BundleTamperedError, match="outside the bundle"):
-        S3Bundles(bucket, "s3://models/b", tmp_path / "cache").fetch()
-    assert not (tmp_path / "evil").exists()
