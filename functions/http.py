@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -38,13 +39,13 @@ Handler = Callable[[Event, Any], Event]
 
 
 class MalformedBodyError(BadInputError):
-    """The body is not JSON."""
+    """The body is not JSON, or could be read in two ways."""
 
 
 def parse_json(text: str) -> Any:
     """Raises MalformedBodyError, saying where."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_each_key_once)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise MalformedBodyError(f"the body is not JSON: {error.msg} at {where}") from None
@@ -52,6 +53,15 @@ def parse_json(text: str) -> Any:
         raise MalformedBodyError(
             "the body is not JSON that can be read: a number too long, or nested too deep"
         ) from None
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values under one key Python would take the last, another reader the first."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(key for key, n in Counter(key for key, _ in pairs).items() if n > 1)
+        raise MalformedBodyError(f"the body has the key {key[:100]!r} more than once in one object; keep one of them")
+    return found
 
 
 def resolver(routes: Mapping[str, str]) -> APIGatewayRestResolver:

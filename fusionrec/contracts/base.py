@@ -60,7 +60,7 @@ def _iso_text(value: Any) -> Any:
 
 def _fit(value: str) -> str:
     if _BLANK.search(value):
-        raise PydanticCustomError("blank", "white space alone is no id")
+        raise PydanticCustomError("blank", "white space or invisible characters alone are no id")
     if found := _UNFIT.search(value):
         raise PydanticCustomError("unfit", "{reason}: U+{code}", {"reason": ids.REASON, "code": f"{ord(found[0]):04X}"})
     return value

@@ -8,6 +8,18 @@ from typing import Any
 
 from functions.local_gateway import LocalContext, proxy_event
 
+PROBLEM = "application/problem+json"
+INTERNAL = (
+    "Traceback",
+    "fusionrec",
+    "functions",
+    "pydantic",
+    "Request object",
+    "RecommendationRequest",
+    ".py",
+    "class ",
+)
+
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
@@ -31,3 +43,14 @@ def call(handler: Handler, method: str, target: str, body: Any = None, headers: 
     given = {"content-type": "application/json"} if headers is None else headers
     event = proxy_event(method, path, query, given, content, "request-1")
     return Answer(handler(event, LocalContext("request-1")))
+
+
+def problem(answer: Answer, status: int, code: str) -> dict[str, Any]:
+    """The problem that this answer must be, all of its fields there and none of them about the inside."""
+    assert answer.status == status, answer.text
+    assert answer.headers["Content-Type"] == PROBLEM
+    body = answer.json
+    assert set(body) == {"type", "title", "status", "detail", "instance", "code", "requestId", "errors"}
+    assert (body["status"], body["code"], body["requestId"]) == (status, code, "request-1")
+    assert not [name for name in INTERNAL if name in answer.text]
+    return body

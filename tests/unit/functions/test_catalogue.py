@@ -102,4 +102,4 @@ def test_an_id_of_white_space_is_refused_under_the_paths_own_name() -> None:
     answer = call(handler, "PUT", "/v1/items/ ", {"name": "x"})
     assert answer.status == 422
     [told] = answer.json["errors"]
-    assert told == {"pointer": "/itemId", "detail": "white space alone is no id; got ' '"}
+    assert told == {"pointer": "/itemId", "detail": "white space or invisible characters alone are no id; got ' '"}

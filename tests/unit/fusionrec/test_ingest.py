@@ -13,6 +13,8 @@ from fusionrec.errors import StoreUnavailableError
 from fusionrec.ingest import Ingester
 from tests.suites.serving import NOW, active_model
 
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # one emoji of three, joined
+
 
 @pytest.fixture(scope="module")
 def model(toy_bundle):
@@ -105,14 +107,14 @@ def test_a_clock_that_was_never_set_is_told(use_case, users, sink, log, model) -
     assert send(in_those_days, event("then", sentAt="1999-01-01T00:00:00Z")).accepted == 1
 
 
-@pytest.mark.parametrize("unfit", ["\0", "\n", "\x9f", "\u2028", "\u202e", "\u2069"])
+@pytest.mark.parametrize("unfit", ["\0", "\n", "\x9f", "\u2028", "\u202e", "\u2069", "\u200b", "\ufeff", "\xad"])
 @pytest.mark.parametrize("field", ["eventId", "itemId"])
 def test_an_id_holds_nothing_that_cannot_be_seen(use_case, field: str, unfit: str) -> None:
     answer = send(use_case, event(**{"event_id": "e1"} | {field: f"item-01{unfit}"}))
     assert codes(answer) == [(0, "invalid")]
     told = (
-        f"{field}: holds a control character, a line break or a direction control (embedding, override, isolate); "
-        f"take it out: U+{ord(unfit):04X}; got "
+        f"{field}: holds a control character, an invisible character, a line break or a direction control (embedding, "
+        f"override, isolate); take it out: U+{ord(unfit):04X}; got "
     )
     assert answer.rejected[0].detail.startswith(told)
     assert unfit not in answer.rejected[0].detail
@@ -124,9 +126,17 @@ def test_whose_id_is_unfit_is_refused_whole(use_case, field: str) -> None:
         send(use_case, event(), **{field: "u\u202e"})
 
 
-@pytest.mark.parametrize("seen", ["\u00e9", "\u200e", "\u200f", "\U0001f375", "\u0627", "a b", "\u3042"])
+@pytest.mark.parametrize(
+    "seen", ["\u00e9", "\u200e", "\u200f", "\U0001f375", "\u0627", "a b", "\u3042", FAMILY, "\u0645\u06cc\u200c\u062e"]
+)
 def test_ids_of_any_script_are_fit(use_case, seen: str) -> None:
-    assert send(use_case, event(seen), userId=f"u{seen}").accepted == 1
+    assert send(use_case, event(f"e{seen}"), userId=f"u{seen}").accepted == 1
+
+
+@pytest.mark.parametrize("unseen", ["\u200d", "\u200c\u200f", " \ufe0f", "\u115f\u1160"])
+def test_marks_that_need_others_are_no_id_alone(use_case, unseen: str) -> None:
+    with pytest.raises(ValidationError, match="invisible characters alone are no id"):
+        send(use_case, event(), userId=unseen)
 
 
 def test_repetitions_in_one_request_count_as_duplicates(use_case, sink) -> None:
