@@ -43,6 +43,16 @@ def test_temporal_windows_start_at_their_cutoff_and_end_before_the_next() -> Non
     assert cut.test.inputs(data, [0]).history_age_days.min() == 9.0
 
 
+def test_users_of_a_window_are_asked_for_at_its_start() -> None:
+    """Not when they come, which nobody knows by then."""
+    data = events([[1, 12, 25], [2, 13, 21], [3, 17]], [[1, 2, 3], [4, 5, 6], [7, 8]])
+    cut = temporal(data, 10 * DAY_MS, 20 * DAY_MS, 30 * DAY_MS)
+    assert_array_equal(cut.validation.now_ms, np.full(3, 10 * DAY_MS))
+    assert_array_equal(cut.test.now_ms, np.full(2, 20 * DAY_MS))
+    assert_array_equal(cut.test.inputs(data, [0, 1]).history_age_days, [[19.0, 8.0], [18.0, 7.0]])
+    assert cut.fit_now_ms == 10 * DAY_MS
+
+
 def test_leave_one_out_keeps_the_last_two_from_the_fit() -> None:
     data = events([[1, 2, 3, 4], [5, 6], [7, 8, 9]], [[1, 2, 3, 4], [5, 6], [7, 8, 9]])
     cut = leave_one_out(data)
@@ -66,6 +76,15 @@ def test_nobody_is_asked_for_what_a_user_took_away() -> None:
     assert_array_equal(cut.validation.relevant(data, 0), [3])
     assert_array_equal(cut.earlier.requests.relevant(data, 0), [2])
     assert_array_equal(cut.fit.items, [1, 2, 5, 6, 7])
+
+
+def test_one_step_back_asks_users_with_something_before_it() -> None:
+    """Who has three items has nothing before the third from the end; removals make no history longer."""
+    data = events([[1, 2, 3, 4], [5, 6, 7, 8], [1, 2, 3, 4]], [[1, 2, 3, 4], [5, 6, 7, 8], [1, 2, 3, 4]])
+    earlier = leave_one_out(removed(data, 5)).earlier
+    assert_array_equal(earlier.requests.users, [0, 2])
+    assert_array_equal(earlier.requests.relevant(data, 0), [2])
+    assert_array_equal(earlier.fit.items, [1, 5, 6, 1])
 
 
 def test_a_removal_is_of_the_history_but_no_answer_to_a_window() -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from fusionrec.feature_spec import DAY_MS, EVENT_CODES
 from training.interactions import Interactions
+from training.models.als import AlsConfig, strongest_event
 from training.models.ease import seen_matrix
 from training.models.item_knn import newest
+from training.models.popularity import Popularity
+from training.models.slist import SlistConfig, followers, histories
 from training.models.transitions import TransitionsConfig, follow, successions
+from training.models.two_tower import TwoTowerConfig
 from training.models.windows import Windows, WindowsConfig
 
 
@@ -42,6 +48,35 @@ def test_nothing_follows_them_and_they_follow_nothing(data: Interactions) -> Non
         (1, 4): 0.25,
     }
     assert sorted(zip(*(axis.tolist() for axis in successions(data).nonzero()), strict=True)) == [(1, 2)]
+
+
+def test_they_are_not_what_followed_and_argue_for_nothing(data: Interactions) -> None:
+    """SLIST: after 1 come 2 and, two steps on, 4; item 3 neither follows nor is followed, and 5 was bought last."""
+    config = SlistConfig(decay=0.5)
+    after, before = followers(data, config).toarray(), histories(data, config).toarray()
+    assert_array_equal(after[:2, 1:], [[0, 1, 0, 0.25, 0], [0, 0, 0, 0.5, 0]])
+    assert not after[[3, 4, 5]].any()
+    assert not before[:, 3].any()
+    assert before[:2, 1].all()
+
+
+def test_no_model_of_who_had_what_confides_in_them(data: Interactions) -> None:
+    weights = np.array(AlsConfig().fading.event_weights, np.float32)
+    found = strongest_event(data, weights)
+    assert_array_equal(found.toarray() > 0, seen_matrix(data).toarray() > 0)
+    assert found.nnz == seen_matrix(data).nnz, "what is stored counts as had"
+
+
+def test_they_make_nothing_popular(data: Interactions) -> None:
+    """Of an item that was only removed as little is known as of one that nobody touched."""
+    more = replace(data, n_items=6)
+    popularity = Popularity(6).fit(more, 6 * DAY_MS).popularity
+    assert popularity[3] == popularity[6]
+    assert popularity[[1, 2, 4, 5]].min() > 2 * popularity[3]
+
+
+def test_the_towers_weigh_them_as_no_target() -> None:
+    assert TwoTowerConfig().event_weights[EVENT_CODES["removal"]] == 0.0
 
 
 def test_they_are_no_targets_of_sequences(data: Interactions) -> None:

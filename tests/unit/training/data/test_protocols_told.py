@@ -35,6 +35,14 @@ CASES: dict[str, tuple[dict[str, list[float]], dict[str, str]]] = {
         {"anna": [0, 85, -86], "ben": [95, -96, 100]},
         {"temporal": "", "leave-one-out": "validation"},
     ),
+    "removals in validation": (
+        {"anna": [0, 20, -85, 99], "ben": [1, 21, -86, 100]},
+        {"temporal": "validation", "leave-one-out": ""},
+    ),
+    "one of two only removed": (
+        {"anna": [0, 20, 85, 99], "ben": [1, 21, -86, -100]},
+        {"temporal": "", "leave-one-out": ""},
+    ),
     "a single user": ({"anna": [0, 50, 85, 100]}, {"temporal": "", "leave-one-out": ""}),
 }
 
