@@ -12,7 +12,7 @@ import torch
 from numpy.testing import assert_array_equal
 
 from training import fusing
-from training.fusing import fit_fused
+from training.fusing import drawn, fit_fused
 from training.fusion.additive import AdditiveFusion
 from training.fusion.candidates import collect, tabulate
 from training.fusion.facts import ItemFacts
@@ -62,17 +62,57 @@ def as_fitted_on(parts: Sequence[Part], fit: Interactions) -> bool:
     return ease.weights.shape == alone.weights.shape and torch.equal(ease.weights, alone.weights)
 
 
-@pytest.mark.parametrize(("labels", "unseen"), [("validation", 1), ("earlier", 1), ("step-back", 2)])
+@pytest.mark.parametrize(("labels", "unseen", "after"), [("validation", 1, 1), ("earlier", 1, 2), ("step-back", 2, 1)])
 def test_no_part_was_fitted_on_what_the_fusion_learns_to_find(
-    labels: Labels, unseen: int, data: Interactions, cut: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    labels: Labels,
+    unseen: int,
+    after: int,
+    data: Interactions,
+    cut: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """unseen: how many of the newest items up to the label the parts have not seen; at the test these are two."""
+    """unseen: how many of the newest items up to the label the parts have not seen; at the test these are two.
+
+    after: how many items follow the label; the very last is the test's
+    """
     _, parts, past = learnt(labels, data, cut, tmp_path, monkeypatch)
     n_fitted = np.diff(past.fit.offsets)[past.requests.users]
     n_with_label = past.requests.until - data.offsets[past.requests.users]
     assert_array_equal(n_with_label - n_fitted, unseen)
     assert as_fitted_on(parts, past.fit)
-    assert (past.requests.until < data.offsets[past.requests.users + 1]).all(), "the test item is no label"
+    assert_array_equal(data.offsets[past.requests.users + 1] - past.requests.until, after)
+
+
+@pytest.mark.parametrize(("labels", "differs"), [("earlier", False), ("step-back", True)])
+def test_one_step_earlier_nothing_of_the_validation_window_is_learnt(
+    labels: Labels, differs: bool, data: Interactions, tmp_path: Path
+) -> None:
+    """Its items are others; with the labels of that window the fusion is another, too, so that it would show."""
+    items = data.items.copy()
+    items[data.offsets[1:] - 2] = items[data.offsets[1:] - 2] % 10 + 1
+    found = []
+    for number, each in enumerate((data, replace(data, items=items))):
+        stages = Stages(tmp_path / str(number), lambda what, share: None)
+        recipe = replace(RECIPE, labels=labels)
+        _, fused = fit_fused(stages, recipe, each, leave_one_out(each), mask_seen=True, data_key="toy")
+        found.append(fused.first.state_dict())
+    one, other = found
+    assert any(not torch.equal(tensor, other[name]) for name, tensor in one.items()) == differs
+
+
+def test_the_drawn_requests_are_of_the_whole_file_and_the_same_every_time() -> None:
+    """In a file that is sorted by something, the first or the last tell of few."""
+    numbers = np.arange(20_000)
+    requests = Requests(numbers, numbers + 1, numbers + 2, numbers + 3)
+    once, again = (drawn(requests, 2_000) for _ in range(2))
+    assert all(np.array_equal(one, other) for one, other in zip(once, again, strict=True))
+    assert all(np.array_equal(own, once.users + n) for n, own in enumerate(once))
+    assert len(set(once.users.tolist())) == 2_000
+    of_each_tenth = np.bincount(once.users // 2_000)
+    assert of_each_tenth.min() > 150, of_each_tenth
+    assert of_each_tenth.max() < 250, of_each_tenth
+    assert len(drawn(requests, 20_000).users) == 20_000
 
 
 @pytest.mark.parametrize("labels", ["validation", "earlier", "step-back"])
