@@ -1,14 +1,15 @@
 """Users do something else in the test window: all that is learnt and chosen before stays as it is, bit for bit.
 
 Both protocols, each on data whose own it is: `temporal` where there are times, prices and words, leave-one-out where
-there is nothing but the order of ids. So the two usual recipes take in all parts but the sentence encoder.
+there is nothing but the order of ids. So the two usual recipes take in all parts; words stand in for what a sentence
+encoder makes of them, which takes seconds.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,15 +18,18 @@ from numpy.testing import assert_array_equal
 from torch import Tensor, nn
 
 from training import train
+from training.background import Background
 from training.data.dataset import Dataset
 from training.data.prepare import Options, prepare
 from training.data.sources.frame import Inputs
 from training.data.sources.registry import source_named
+from training.evaluate import Evaluation
 from training.fusion import stacker_fit
 from training.fusion.candidates import EvidenceTable
 from training.fusion.fit import FusionConfig
 from training.fusion.stacker import StackerConfig
 from training.fusion.stacker_fit import Choice, StackerFitConfig, choose_rounds
+from training.interactions import Interactions
 from training.loop import LoopConfig
 from training.models.als import AlsConfig
 from training.models.attention import AttentionConfig
@@ -66,14 +70,24 @@ def otherwise(user: int, own: list[int], place: int) -> int:
     return own[0] if user % 3 else (own[place] + N_ITEMS // 2) % N_ITEMS
 
 
+def line(user: int, item: int, kind: str, day: float, price: int) -> str:
+    return f"u{user},i{item},{kind},{1.7e9 + day * 86_400:.0f},{price}"
+
+
 def with_times(home: Path, *, changed: bool) -> Dataset:
+    """Changed in the test window are items, types, prices, how often users come, and when, but for the very last."""
     lines = ["userId,itemId,eventType,sentAt,priceCents"]
     for user, (own, days) in enumerate(zip(walks(), moments(), strict=True)):
         for place, day in enumerate(days):
-            in_test = day > N_DAYS - N_TEST_DAYS
-            item = otherwise(user, own, place) if changed and in_test else own[place]
-            kind = "purchase" if (user + place) % 3 else "view"
-            lines.append(f"u{user},i{item},{kind},{1.7e9 + day * 86_400:.0f},{100 + 10 * item}")
+            kind, other = ("purchase", "view") if (user + place) % 3 else ("view", "purchase")
+            price = 100 + 10 * own[place]
+            if not changed or day <= N_DAYS - N_TEST_DAYS:
+                lines.append(line(user, own[place], kind, day, price))
+                continue
+            item, left = otherwise(user, own, place), 0.9 * (N_DAYS - day)
+            lines.append(line(user, item, other, N_DAYS - left, 3 * price))
+            if user % 4 == 0:
+                lines.append(line(user, item, other, N_DAYS - 0.99 * left, 2 * price))
     draw = np.random.default_rng(2)
     # At random: where blocks of items are told alike, a singular value decomposition is not unique and fits differ.
     words = [" ".join(draw.choice(WORDS, 3, replace=False)) for _ in range(N_ITEMS)]
@@ -95,6 +109,12 @@ def without_times(home: Path, *, changed: bool) -> Dataset:
     return prepare(source_named("amazon-sequences"), inputs, "shop", Options(), lambda _: None)[0]
 
 
+def reading_words(prepared: Prepared) -> Prepared:
+    """With the words as what the encoder made of the items, where there are any."""
+    words = prepared.data.content
+    return replace(prepared, data=replace(prepared.data, vectors=None if words is None else words.toarray()))
+
+
 class Pair(NamedTuple):
     """The same data, but for what users did in the test window."""
 
@@ -109,7 +129,8 @@ class Pair(NamedTuple):
 @pytest.fixture(scope="module", params=["temporal", "leave-one-out"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     make = with_times if request.param == "temporal" else without_times
-    plain, changed = (Prepared.read(make(tmp_path_factory.mktemp("home"), changed=it)) for it in (False, True))
+    read = [Prepared.read(make(tmp_path_factory.mktemp("home"), changed=it)) for it in (False, True)]
+    plain, changed = map(reading_words, read)
     assert plain.protocol == changed.protocol == request.param
     return Pair(plain, changed)
 
@@ -136,13 +157,33 @@ def at_least_one(table: EvidenceTable, *others: object) -> Choice:
     return replace(chosen, n_rounds=max(chosen.n_rounds, 1))
 
 
+class Look(NamedTuple):
+    """What was judged, and what its slates were held against."""
+
+    judged: list[Judged]
+    backgrounds: list[Background]
+
+
 @pytest.fixture(scope="module")
-def judged(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> list[Judged]:
+def look(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Look:
+    measure, backgrounds = train.evaluate, []
+
+    def measured(*asked: Any, background: Background, **options: Any) -> Evaluation:
+        backgrounds.append(background)
+        return measure(*asked, background=background, **options)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "usual_recipe", quick)
+        patch.setattr(train, "evaluate", measured)
         patch.setattr(stacker_fit, "choose_rounds", at_least_one)
         stages = [Stages(tmp_path_factory.mktemp("work"), lambda *_: None) for _ in pair]
-        return [judge(each, own, each.protocol) for each, own in zip(pair, stages, strict=True)]
+        judged = [judge(each, own, each.protocol) for each, own in zip(pair, stages, strict=True)]
+    return Look(judged, backgrounds)
+
+
+@pytest.fixture(scope="module")
+def judged(look: Look) -> list[Judged]:
+    return look.judged
 
 
 def tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -157,21 +198,31 @@ def assert_same(one: nn.Module, other: nn.Module) -> None:
     assert [name for name, tensor in ours.items() if not torch.equal(tensor, theirs[name])] == []
 
 
+def apart(prepared: Prepared) -> tuple[Interactions, Interactions]:
+    """What was there before the test window, and what is in it."""
+    data, asked = prepared.data, prepared.split(prepared.protocol).test
+    in_test = np.zeros(len(data), bool)
+    for begin, end in zip(asked.ends, asked.until, strict=True):
+        in_test[begin:end] = True
+    return data.where(~in_test), data.where(in_test)
+
+
 def test_the_data_differ_in_the_test_window_alone(pair: Pair) -> None:
     """And there in all that a leak could carry: in counts, and in whether users come back to items."""
-    one, other = pair.plain.data, pair.changed.data
-    cut = pair.plain.split(pair.protocol)
-    in_test = np.zeros(len(one), bool)
-    for begin, end in zip(cut.test.ends, cut.test.until, strict=True):
-        in_test[begin:end] = True
-    assert in_test.sum() >= 30
+    (before, one), (same, other) = map(apart, pair)
     assert pair.plain.vocabulary == pair.changed.vocabulary
-    for name in ("offsets", "events", "sent_at", "sessions"):
-        assert_array_equal(getattr(one, name), getattr(other, name))
-    assert_array_equal(one.items[~in_test], other.items[~in_test])
-    assert (one.items[in_test] != other.items[in_test]).mean() > 0.9
-    assert (np.bincount(one.items) != np.bincount(other.items)).any()
-    assert (repeats_matter(one), repeats_matter(other)) == (False, True)
+    assert pair.plain.dataset.cutoffs == pair.changed.dataset.cutoffs
+    timed = pair.protocol == "temporal"
+    for name in ("offsets", "items", "events", "sent_at", "sessions", *["prices"] * timed):
+        assert_array_equal(getattr(before, name), getattr(same, name))
+    assert len(one) >= 30
+    assert (len(other) >= len(one) + 10) == timed
+    for name in ("items", *["events", "sent_at", "prices"] * timed):
+        ours, theirs = (getattr(each, name)[each.offsets[:-1][np.diff(each.offsets) > 0]] for each in (one, other))
+        assert (ours != theirs).mean() > 0.9, name
+    whole, changed = pair.plain.data, pair.changed.data
+    assert (np.bincount(whole.items) != np.bincount(changed.items)).any()
+    assert (repeats_matter(whole), repeats_matter(changed)) == (False, True)
 
 
 class TestJudge:
@@ -183,6 +234,7 @@ class TestJudge:
     def test_no_part_learns_from_it(self, judged: list[Judged]) -> None:
         one, other = judged
         assert one.ranker.part_names == other.ranker.part_names
+        assert ("encoder" in one.ranker.part_names) == (one.protocol == "temporal")
         assert_same(one.ranker.parts, other.ranker.parts)
 
     def test_neither_stage_of_the_fusion_learns_from_it(self, judged: list[Judged]) -> None:
@@ -199,6 +251,16 @@ class TestJudge:
         assert one.ranker.second is not None
         assert "second.facts.table" in tensors(one.ranker)
         assert_same(one.ranker, other.ranker)
+
+    def test_slates_are_held_against_what_was_before(self, pair: Pair, look: Look) -> None:
+        """Novelty, popularity and what is a rare item would else count the very events that are to be found."""
+        one, other = look.backgrounds
+        fit = pair.plain.split(pair.protocol).fit
+        assert one.n_events.sum() == len(fit)
+        assert one.n_users == other.n_users == (np.diff(fit.offsets) > 0).sum()
+        for name in ("n_holders", "n_events", "categories", "kinds"):
+            assert_array_equal(getattr(one, name), getattr(other, name))
+        assert_array_equal(one.vectors.toarray(), other.vectors.toarray())
 
     def test_before_it_both_answer_alike(self, pair: Pair, judged: list[Judged]) -> None:
         """Whatever else they may hold besides tensors."""
