@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,6 +59,13 @@ def test_a_graph_that_cannot_be_loaded_is_refused(bundle, tmp_path: Path) -> Non
     path.write_bytes(b"not a graph")
     with pytest.raises(BundleMismatchError, match=r"ranker\.onnx cannot be loaded"):
         Scorer.open(path, bundle.manifest)
+
+
+def test_a_graph_without_its_weights_is_refused(bundle, tmp_path: Path) -> None:
+    """Were they left out of a manifest, a request must not be what finds it."""
+    shutil.copy(bundle.ranker, tmp_path)
+    with pytest.raises(BundleMismatchError, match=r"ranker\.onnx cannot be loaded"):
+        Scorer.open(tmp_path / "ranker.onnx", bundle.manifest)
 
 
 def test_only_a_graph_that_was_optimised_is_opened_as_it_is() -> None:

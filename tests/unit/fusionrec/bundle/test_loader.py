@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -39,10 +40,20 @@ def test_a_changed_byte_is_found_and_the_file_named(folder: Path, name: str) -> 
         load_bundle(folder)
 
 
-def test_a_lost_file_is_named(folder: Path) -> None:
-    (folder / "popularity.npy").unlink()
-    with pytest.raises(BundleTamperedError, match=r"lacks popularity\.npy"):
+@pytest.mark.parametrize("name", ["ranker.onnx", "ranker.onnx.data", "popularity.npy"])
+def test_a_lost_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BundleTamperedError, match=f"lacks {re.escape(name)};"):
         load_bundle(folder)
+
+
+def test_weights_that_were_cut_short_or_are_of_another_version_are_found(folder: Path) -> None:
+    path = folder / "ranker.onnx.data"
+    whole = path.read_bytes()
+    for other in (whole[:-4096], whole[::-1], b""):
+        path.write_bytes(other)
+        with pytest.raises(BundleTamperedError, match=r"ranker\.onnx\.data.*differs from its sha256"):
+            load_bundle(folder)
 
 
 def test_an_empty_folder_is_told_from_a_damaged_bundle(folder: Path, tmp_path: Path) -> None:
