@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fusionrec.errors import BadInputError
+from training import distributed
 from training.devices import CPU, Device, choose
 from training.loop import LoopConfig, Task, train
 from training.models.attention import Attention, AttentionConfig
 from training.models.protocol import Run
+from training.models.two_tower import TwoTower, TwoTowerConfig
 from training.models.windows import WindowBatch, Windows, WindowsConfig, share
 from training.shop import NOW_MS, two_taste_shop
 
@@ -137,6 +142,37 @@ def test_the_shares_of_a_batch_are_the_batch() -> None:
         (weight * model.loss(mine)).backward()
     assert total == pytest.approx(1.0)
     torch.testing.assert_close(model.item.weight.grad, whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Attention, TwoTower])
+def test_of_two_processes_each_computes_its_share(
+    kind: type[Attention | TwoTower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were each to compute all of every batch, the result would be the same, and nothing faster."""
+    sizes: list[int] = []
+
+    class Counted(kind):  # type: ignore[misc, valid-type]
+        def loss(self, batch: Any) -> Tensor:
+            sizes.append(len(batch.items))
+            return super().loss(batch)  # type: ignore[no-any-return]
+
+    def learnt() -> int:
+        sizes.clear()
+        small = AttentionConfig(dim=8, n_layers=1, max_length=4) if kind is Attention else TwoTowerConfig(dim=8)
+        Counted(10, replace(small, loop=LoopConfig(n_epochs=1))).fit(two_taste_shop().interactions, NOW_MS)
+        return sum(sizes)
+
+    whole, found = learnt(), []
+    for own in (0, 1):
+        with monkeypatch.context() as patch:
+            for name, answer in (("rank", own), ("n_processes", 2)):
+                patch.setattr(distributed, name, lambda answer=answer: answer)
+            patch.setattr(distributed, "helped", lambda *_: nullcontext())
+            patch.setattr(distributed, "agreed", lambda value: value)
+            patch.setattr(distributed, "add_up", lambda _, loss: loss)
+            found.append(learnt())
+    assert sum(found) == whole
+    assert abs(found[0] - found[1]) <= 1
 
 
 def test_a_batch_moves_with_its_names() -> None:

@@ -44,6 +44,12 @@ def test_the_interval_leaves_out_a_fortieth_at_each_end() -> None:
     assert metrics.interval(np.arange(1001.0), np.eye(1001)) == pytest.approx((500.0, 25.0, 975.0))
 
 
+def test_the_interval_is_as_wide_as_chance_makes_it() -> None:
+    """Of 400 users half have the outcome: 1.96 standard errors, of half by the root of 400, to either side."""
+    _, low, high = metrics.interval(np.arange(400) % 2.0, metrics.resample_weights(400))
+    assert high - low == pytest.approx(2 * 1.96 * 0.5 / 20, rel=0.1)
+
+
 def test_the_p_value_counts_both_ends() -> None:
     """One of ten resamples says that there is no gain: a tenth at one end, so two tenths, and a tenth to be careful."""
     gains = np.array([-1.0, *([1.0] * 9)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.fusion.candidates import PartScores
-from training.fusion.fit import FusionConfig, choose_steps, climb, fit_fusion, ndcg
+from training.fusion.fit import FusionConfig, choose_steps, climb, fit_fusion, ideal_gain, ndcg
 
 CONFIG = FusionConfig(n_steps=40)
 
@@ -29,6 +30,15 @@ def quality(found: torch.nn.Module, judge: PartScores) -> float:
     with torch.no_grad():
         fused: Tensor = found(judge.scores, judge.situation, judge.had).sum(dim=1)
     return float(ndcg(fused, judge.relevant, judge.relevant.sum(dim=1), CONFIG.k).mean())
+
+
+def test_the_gain_is_divided_by_that_of_the_best_order() -> None:
+    """Two relevant items on the second and third of three places; and with three places, four that are relevant."""
+    scores, hits = torch.tensor([[1.0, 3.0, 2.0, 0.0]]), torch.tensor([[True, False, True, False]])
+    found = ndcg(scores, hits, torch.tensor([2]), k=3)
+    assert found.item() == pytest.approx((1 / math.log2(3) + 1 / 2) / (1 + 1 / math.log2(3)))
+    three = 1 + 1 / math.log2(3) + 1 / 2
+    assert ideal_gain(torch.tensor([1, 3, 4]), k=3).tolist() == pytest.approx([1.0, three, three])
 
 
 def test_few_users_and_noise_are_not_learnt_by_heart() -> None:
