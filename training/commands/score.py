@@ -129,5 +129,5 @@ def _users(asked: str, profiles: Profiles) -> list[str]:
         raise DataError(f"{asked} cannot be read ({why}); give `all` or a text file", pointer="--users") from None
     users = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not users:
-        raise DataError("names no users; one id a line", pointer=asked)
+        raise DataError(f"{asked} names no users; one id a line", pointer="--users")
     return users
