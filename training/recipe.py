@@ -65,7 +65,9 @@ class Recipe:
         """A window is answered by many items, a left-out item by one: targets, fading, labels and parts follow.
 
         What comes next depends on what came last, so transitions and content join there. Where the average item has
-        few interactions, what is known of it besides counts for more.
+        few interactions, what is known of it besides counts for more. Where users come back to items, their habits
+        say nearly all of a window; where they do not, SLIST and two towers are missed (the ablations in
+        docs/evaluation.md).
         """
         many = split.protocol == "temporal"
         fading = Fading() if many else Fading(half_life_steps=2.0)
@@ -76,7 +78,11 @@ class Recipe:
         )
         if len(split.fit) < _RARE * split.fit.n_items:
             return recipe.for_rare_items(split.fit, fading, many)
-        return recipe if many else recipe.with_sequence(split.fit, fading)
+        if not many:
+            return recipe.with_sequence(split.fit, fading)
+        if repeats_matter(split.fit):
+            return recipe
+        return replace(recipe, slist=SlistConfig(fading=fading), two_tower=TOWERS)
 
     def with_sequence(self, data: Interactions, fading: Fading) -> Recipe:
         """With what learns from order, and two towers, and content where the catalogue has words, and the encoder where
@@ -183,6 +189,6 @@ def _epochs(data: Interactions, windows: WindowsConfig, width: int, n_positions:
 
 
 def repeats_matter(data: Interactions) -> bool:
-    """Do users come back to items? Then seen items stay in the ranking."""
-    pairs = np.unique(data.users * (data.n_items + 1) + data.items)
-    return len(pairs) < 0.95 * len(data)
+    """Do users come back to items? Then seen items stay in the ranking. To remove an item is not to come back to it."""
+    events = (data.users * (data.n_items + 1) + data.items)[data.chosen]
+    return len(np.unique(events)) < 0.95 * len(events)

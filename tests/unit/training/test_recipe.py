@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fusionrec.feature_spec import EVENT_CODES
 from training.content import rare_terms
 from training.interactions import Interactions
 from training.protocols import leave_one_out, temporal
-from training.recipe import Recipe
+from training.recipe import Recipe, repeats_matter
 from training.shop import NOW_MS, two_taste_shop
 
 
@@ -76,8 +77,34 @@ def test_the_encoder_joins_where_its_vectors_were_asked_for(rare: Interactions, 
 def test_frequent_items_speak_for_themselves(frequent: Interactions) -> None:
     assert names(frequent) == ["popularity", "ease", "transitions", "slist", "content", "attention", "two_tower"]
     assert Recipe.for_split(leave_one_out(frequent)).ease.content == 0
-    window = temporal(frequent, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
-    assert [part.name for part in Recipe.for_split(window).parts(10)] == ["popularity", "ease", "attention"]
+
+
+def test_a_window_where_nobody_comes_back_misses_slist_and_towers(rare: Interactions, frequent: Interactions) -> None:
+    habits = temporal(frequent, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
+    assert [part.name for part in Recipe.for_split(habits).parts(10)] == ["popularity", "ease", "attention"]
+    many_users = [rare.offsets[:-1] + number * len(rare) for number in range(10)]
+    once_each = replace(
+        rare,
+        offsets=np.concatenate([*many_users, [10 * len(rare)]]),
+        items=np.tile(rare.items, 10),
+        events=np.tile(rare.events, 10),
+        sent_at=np.tile(rare.sent_at, 10),
+        sessions=np.tile(rare.sessions, 10),
+    )
+    window = temporal(once_each, NOW_MS - 10**8, NOW_MS, NOW_MS + 1)
+    assert [part.name for part in Recipe.for_split(window).parts(10)] == [
+        "popularity", "ease", "slist", "attention", "two_tower",
+    ]  # fmt: skip
+
+
+def test_to_remove_an_item_is_not_to_come_back_to_it(rare: Interactions) -> None:
+    assert not repeats_matter(rare)
+    twice = {name: np.repeat(getattr(rare, name), 2) for name in ("items", "events", "sent_at", "sessions")}
+    again = replace(rare, offsets=rare.offsets * 2, **twice)
+    assert repeats_matter(again)
+    events = again.events.copy()
+    events[1::2] = EVENT_CODES["removal"]
+    assert not repeats_matter(replace(again, events=events))
 
 
 def test_everything_is_every_kind_of_part_and_one_can_be_left_out(rare: Interactions) -> None:
