@@ -215,8 +215,10 @@ def test_diversity_brings_other_categories_forward(use_case) -> None:
 
 
 def test_no_reason_names_what_was_removed_since(use_case, users) -> None:
-    """Out of the cart again: no longer something that the shopper has."""
-    absorb(users, interaction("e1", "item-01", "cart", sent_at=NOW_MS - 9000))
+    """Bought, and taken back: no longer something that the shopper has."""
+    absorb(users, interaction("e0", "item-02", "view", sent_at=NOW_MS - 9900))
+    for number in range(3):
+        absorb(users, interaction(f"e1{number}", "item-01", "purchase", sent_at=NOW_MS - 9000 + number))
     told = [reason for item in ask(use_case, userId="u").item_list for reason in item.reasons]
     assert any("oat 1," in reason for reason in told)
     absorb(users, interaction("e2", "item-01", "removal", sent_at=NOW_MS - 8000))
