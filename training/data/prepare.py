@@ -21,7 +21,7 @@ from training.data.sources.frame import Inputs, Raw, Source
 from training.data.updates import facts, read_updates
 from training.signals import uninterrupted
 
-RECIPE: Final = 6  # raise when cleaning or reading changes, so that prepared data is made anew
+RECIPE: Final = 7  # raise when cleaning or reading changes, so that prepared data is made anew
 
 
 @dataclass(frozen=True, slots=True)
