@@ -93,7 +93,7 @@ class Reasons:
         if part == "popularity":
             return self._popularity_reason(item)
         if part in _FOLLOWS:
-            return "Follows from what you did last" if self.indices.any() else None
+            return "Follows from what you did last" if self._acts else None
         told = {
             **dict.fromkeys(_GOES_WITH, self._goes_with_reason),
             **dict.fromkeys(_SIMILAR, self._similar_reason),

@@ -127,6 +127,8 @@ def astray(bundles: Path) -> str:
     if not (bundles / CURRENT).is_file() or is_there(bundles, current):
         return ""
     told = f"{bundles / CURRENT} names {current!r}, and no such bundle is there, so nothing is served; "
+    if not any(bundles.glob(f"*/{FILE_NAME}")):
+        return f"{told}nor is any other; run `fusionrec train --data {data}`"
     told += f"`fusionrec models promote --data {data}` serves the newest"
     if current and is_there(bundles, previous):
         told += f", `fusionrec models rollback --data {data}` {previous}"
@@ -168,13 +170,13 @@ def rollback(bundles: Path) -> str:
     if not previous:
         raise BundleError(f"nothing was promoted before {current}; there is no way back")
     check(bundles, previous)
+    _write_pointer(bundles, CURRENT, previous)  # first: whoever is cut off between the two is back at least
     _keep_way_back(bundles, current, previous)
-    _write_pointer(bundles, CURRENT, previous)
     return previous
 
 
 def _keep_way_back(bundles: Path, before: str, version: str) -> None:
-    """Before `version` is served in place of `before`: that one can be gone, and then no way leads to it."""
+    """When `version` is served in place of `before`: that one can be gone, and then no way leads to it."""
     if is_there(bundles, before):
         _write_pointer(bundles, PREVIOUS, before)
     elif pointer(bundles, PREVIOUS) == version:

@@ -73,7 +73,8 @@ def ablate(
         console.print(_table(found, f"{dataset.name}: {chosen}, held-out validation users"))
         figures = found.as_json()
     text = json.dumps({**facts, **figures, "costs": costs_of(stages)}, indent=1, allow_nan=False) + "\n"
-    name = f"{'leaving-out' if names else 'ablation'}-{chosen}{prepared.variant.suffix}.json"
+    kind = f"leaving-out-{'-'.join(names)}" if names else "ablation"
+    name = f"{kind}-{chosen}{prepared.variant.suffix}.json"
     for path in written_to(dataset, name, out):
         write_json(path, text)
         console.print(f"written: {path}", soft_wrap=True)

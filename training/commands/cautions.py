@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from training.publish import GATE_METRIC as METRIC
+
 if TYPE_CHECKING:
     from training.evaluate import Evaluation
-
-METRIC = "ndcg@10"  # that of the gate
 
 
 def caution_if_below_best(console: Console, evaluation: Evaluation, name: str) -> None:

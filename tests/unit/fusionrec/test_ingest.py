@@ -107,7 +107,9 @@ def test_a_clock_that_was_never_set_is_told(use_case, users, sink, log, model) -
     assert send(in_those_days, event("then", sentAt="1999-01-01T00:00:00Z")).accepted == 1
 
 
-@pytest.mark.parametrize("unfit", ["\0", "\n", "\x9f", "\u2028", "\u202e", "\u2069", "\u200b", "\ufeff", "\xad"])
+@pytest.mark.parametrize(
+    "unfit", ["\0", "\n", "\x9f", "\u2028", "\u202e", "\u2069", "\u200b", "\ufeff", "\xad", "\u206a"]
+)
 @pytest.mark.parametrize("field", ["eventId", "itemId"])
 def test_an_id_holds_nothing_that_cannot_be_seen(use_case, field: str, unfit: str) -> None:
     answer = send(use_case, event(**{"event_id": "e1"} | {field: f"item-01{unfit}"}))
@@ -133,7 +135,9 @@ def test_ids_of_any_script_are_fit(use_case, seen: str) -> None:
     assert send(use_case, event(f"e{seen}"), userId=f"u{seen}").accepted == 1
 
 
-@pytest.mark.parametrize("unseen", ["\u200d", "\u200c\u200f", " \ufe0f", "\u115f\u1160"])
+@pytest.mark.parametrize(
+    "unseen", ["\u200d", "\u200c\u200f", " \ufe0f", "\u115f\u1160", "\u180e", "\u061c", "\u2800", "\U000e0100"]
+)
 def test_marks_that_need_others_are_no_id_alone(use_case, unseen: str) -> None:
     with pytest.raises(ValidationError, match="invisible characters alone are no id"):
         send(use_case, event(), userId=unseen)

@@ -98,6 +98,7 @@ def test_similar_is_said_of_items_that_share_two_facts(teas) -> None:
 def test_transitions_follow_from_the_history_or_say_nothing(teas) -> None:
     assert reasons(teas, 3, [0, 1], ("item-01", "view"), parts=CONTENT) == ("Follows from what you did last",)
     assert reasons(teas, 3, [0, 1], ("unknown", "view"), parts=CONTENT) == ()
+    assert reasons(teas, 3, [0, 1], ("item-01", "cart"), ("item-01", "removal"), parts=CONTENT) == ()
 
 
 def test_taste_is_said_of_a_category_that_the_shopper_turned_to_more_than_once(teas) -> None:

@@ -102,6 +102,13 @@ def test_a_list_tells_when_what_is_promoted_is_not_there(shop: Path, fusionrec: 
     assert fusionrec("models", "list")[2].endswith(f", `fusionrec models rollback --data shop` {V1}\n")
 
 
+def test_where_no_bundle_is_left_a_training_makes_one(shop: Path, fusionrec: Callable[..., Said]) -> None:
+    point(shop, V3)
+    for version in (V1, V2):
+        shutil.rmtree(shop / "bundles" / version)
+    assert publish.astray(shop / "bundles").endswith("; nor is any other; run `fusionrec train --data shop`")
+
+
 @pytest.mark.parametrize("junk", ["", ".", "..", "../../elsewhere"])
 def test_a_pointer_that_names_no_bundle_is_told(shop: Path, fusionrec: Callable[..., Said], junk: str) -> None:
     point(shop, junk)

@@ -10,6 +10,7 @@ import pytest
 
 from fusionrec.bundle.manifest import FILE_NAME, hash_files
 from fusionrec.errors import BundleError, BundleMismatchError, BundleMissingError, BundleTamperedError
+from training import publish
 from training.publish import GateError, newest, pointer, promote, published, rollback
 
 
@@ -57,6 +58,18 @@ def test_promoting_twice_keeps_the_way_back(bundles: Path) -> None:
     promote(bundles, "v2")
     promote(bundles, "v2")
     assert rollback(bundles) == "v1"
+
+
+def test_a_rollback_that_is_cut_off_has_rolled_back(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    promote(bundles, "v1")
+    promote(bundles, "v2")
+    monkeypatch.setattr(publish, "_keep_way_back", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        rollback(bundles)
+    assert pointer(bundles) == "v1"
 
 
 def test_no_way_back_without_a_previous_one(bundles: Path) -> None:

@@ -59,8 +59,8 @@ def told(data: Interactions) -> tuple[PartScores, EvidenceTable]:
     return collect(ranker, data, requests, N_ITEMS), tabulate(ranker, facts, data, requests)
 
 
-def by_first_score(found: PartScores) -> PartScores:
-    """The candidates of each request in the order of the first part's score, not in that of their numbers."""
+def by_scores(found: PartScores) -> PartScores:
+    """The candidates of each request in the order of the sum of their scores, not in that of their numbers."""
     order = found.scores.sum(dim=1).argsort(dim=1)
     scores = torch.gather(found.scores, 2, order[:, None, :].expand(-1, found.scores.shape[1], -1))
     relevant, had = (torch.gather(column, 1, order) for column in (found.relevant, found.had))
@@ -71,7 +71,7 @@ def test_items_with_other_numbers_tell_the_same(data: Interactions) -> None:
     number = np.concatenate([[0], 1 + np.random.default_rng(1).permutation(N_ITEMS)])
     assert (number[1:] != np.arange(1, N_ITEMS + 1)).mean() > 0.5
     (scores, table), (others, other) = told(data), told(replace(data, items=number[data.items]))
-    for mine, its in zip(by_first_score(scores), by_first_score(others), strict=True):
+    for mine, its in zip(by_scores(scores), by_scores(others), strict=True):
         assert_allclose(mine.float(), its.float(), atol=1e-3)
     for name in ("told", "shared", "user", "relevant"):  # in the order of the first stage's scores
         assert_allclose(getattr(table, name).float(), getattr(other, name).float(), atol=4e-3, err_msg=name)
@@ -82,7 +82,7 @@ def test_users_in_another_order_tell_the_same(data: Interactions) -> None:
     places = (order[:, None] * LENGTH + np.arange(LENGTH)).ravel()
     columns = {name: getattr(data, name)[places] for name in ("items", "events", "sent_at", "sessions", "prices")}
     (scores, table), (others, other) = told(data), told(replace(data, **columns))
-    for mine, its in zip(by_first_score(scores), by_first_score(others), strict=True):
+    for mine, its in zip(by_scores(scores), by_scores(others), strict=True):
         assert_allclose(mine[order].float(), its.float(), atol=1e-3)
     for name in ("told", "shared", "user", "relevant"):
         assert_allclose(getattr(table, name)[order].float(), getattr(other, name).float(), atol=4e-3, err_msg=name)
