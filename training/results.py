@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from training.data.dataset import Dataset
 from training.data.protocols import caution_of
 from training.models.protocol import Progress, silent
 from training.plots import can_draw, trade_off_figure, write_svg
@@ -56,12 +57,9 @@ def write_results(result: Result, out: Path | None = None) -> list[Path]:
     Beside each JSON file goes the plot of accuracy against diversity, when matplotlib is there.
     """
     dataset = result.prepared.dataset
-    paths = [dataset.folder / "evaluation" / result.name]
-    if out is not None:
-        paths.append(out / f"{dataset.name}-{result.name}" if out.is_dir() else out)
     text = json.dumps(as_json(result), indent=1, allow_nan=False) + "\n"
     written = []
-    for path in paths:
+    for path in places(dataset, result.name, out):
         write_json(path, text)
         written.append(path)
         if result.points and can_draw():
@@ -69,6 +67,14 @@ def write_results(result: Result, out: Path | None = None) -> list[Path]:
             write_svg(trade_off_figure(result.judged.evaluation, result.points, title), path.with_suffix(".svg"))
             written.append(path.with_suffix(".svg"))
     return written
+
+
+def places(dataset: Dataset, name: str, out: Path | None) -> list[Path]:
+    """Where the JSON goes: below the data set's `evaluation/`, and to `out`, a file or a folder."""
+    found = [dataset.folder / "evaluation" / name]
+    if out is not None:
+        found.append(out / f"{dataset.name}-{name}" if out.is_dir() else out)
+    return found
 
 
 def write_json(path: Path, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +16,6 @@ from training.commands.train import PROTOCOLS, Data, Device, Encoder, Out, one_o
 
 if TYPE_CHECKING:
     from training.ablation import Ablation, Worth
-    from training.data.dataset import Dataset
 
 # In the order of `recipe.py`; content and encoder where the data have words for them.
 PARTS = (
@@ -49,7 +47,7 @@ def ablate(
     from training.leaving_out import leave_out  # noqa: PLC0415
     from training.models.protocol import Run  # noqa: PLC0415
     from training.recipe import repeats_matter  # noqa: PLC0415
-    from training.results import commit, costs_of, write_json  # noqa: PLC0415
+    from training.results import commit, costs_of, places, write_json  # noqa: PLC0415
     from training.stages import Stages  # noqa: PLC0415
     from training.train import Prepared  # noqa: PLC0415
     from training.variants import Variant  # noqa: PLC0415
@@ -75,7 +73,7 @@ def ablate(
     text = json.dumps({**facts, **figures, "costs": costs_of(stages)}, indent=1, allow_nan=False) + "\n"
     kind = f"leaving-out-{'-'.join(names)}" if names else "ablation"
     name = f"{kind}-{chosen}{prepared.variant.suffix}.json"
-    for path in written_to(dataset, name, out):
+    for path in places(dataset, name, out):
         write_json(path, text)
         console.print(f"written: {path}", soft_wrap=True)
 
@@ -88,14 +86,6 @@ def left_out(without: str | None) -> list[str]:
     for name in names:
         one_of("--without", name, PARTS)
     return list(dict.fromkeys(names))
-
-
-def written_to(dataset: Dataset, name: str, out: Path | None) -> list[Path]:
-    """Where the JSON goes: below the data set, and to --out, a file or a folder."""
-    found = [dataset.folder / "evaluation" / name]
-    if out is not None:
-        found.append(out / f"{dataset.name}-{name}" if out.is_dir() else out)
-    return found
 
 
 def _interval(worth: Worth) -> str:

@@ -15,6 +15,7 @@ from tests.suites.small_shop import prepared_shop
 from training.cli import app
 from training.commands import ablate, score, search, serve, train
 from training.recipe import Recipe
+from training.results import places
 from training.search import spaces
 from training.variants import TIES
 
@@ -46,9 +47,9 @@ def test_parts_to_leave_out_are_told_apart() -> None:
 def test_the_json_goes_into_a_folder_that_is_there_or_to_the_file(tmp_path: Path) -> None:
     dataset: Any = SimpleNamespace(folder=tmp_path / "shop", name="shop")
     kept = tmp_path / "shop" / "evaluation" / "ablation.json"
-    assert ablate.written_to(dataset, "ablation.json", None) == [kept]
-    assert ablate.written_to(dataset, "ablation.json", tmp_path) == [kept, tmp_path / "shop-ablation.json"]
-    assert ablate.written_to(dataset, "ablation.json", tmp_path / "new" / "x") == [kept, tmp_path / "new" / "x"]
+    assert places(dataset, "ablation.json", None) == [kept]
+    assert places(dataset, "ablation.json", tmp_path) == [kept, tmp_path / "shop-ablation.json"]
+    assert places(dataset, "ablation.json", tmp_path / "new" / "x") == [kept, tmp_path / "new" / "x"]
 
 
 def test_slates_go_to_a_file(tmp_path: Path) -> None:

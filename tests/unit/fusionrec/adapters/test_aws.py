@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from moto import mock_aws
 
 from fusionrec.adapters.firehose import FirehoseEvents
 from fusionrec.adapters.sqs import BATCH_BYTES, SqsDeadLetters, SqsSink
@@ -27,12 +25,7 @@ EVENTS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        yield
+pytestmark = pytest.mark.usefixtures("aws")
 
 
 def client(service: str) -> Any:

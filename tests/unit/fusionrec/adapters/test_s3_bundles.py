@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from moto import mock_aws
 
 from fusionrec.active_model import ActiveModel
 from fusionrec.adapters.s3 import S3Bundles
@@ -18,13 +16,7 @@ from fusionrec.bundle import manifest
 from fusionrec.bundle.loader import load_bundle
 from fusionrec.errors import BundleMissingError, BundleTamperedError, StoreUnavailableError
 
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        yield
+pytestmark = pytest.mark.usefixtures("aws")
 
 
 @pytest.fixture
